@@ -1,0 +1,1 @@
+"""Where a job runs, and the driver process that submits it."""

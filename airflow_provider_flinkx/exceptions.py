@@ -1,0 +1,85 @@
+"""Every error that this package raises on purpose, under one root.
+
+An error's text is one line that says what, where and what to do, and holds no password.
+`exit_code` is what the `flinkx` command ends with; `retryable` says whether the same job,
+unchanged, may succeed when it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class FlinkXError(Exception):
+    """Root of all errors of this package."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+
+class JobFileError(FlinkXError):
+    """The job itself is wrong; running it again changes nothing."""
+
+    exit_code = 2
+
+
+class JobTextError(JobFileError):
+    """The job text is not readable JSON; the message has line, column and the text around."""
+
+
+class JobInvalidError(JobFileError):
+    """The job is readable but wrong; `problems` lists everything that is wrong, each with its path."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(list(problems))
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class MissingDriverError(JobFileError):
+    """A plugin's client library is not installed; the message names the extra that brings it."""
+
+
+class DataError(FlinkXError):
+    """A source or a target refused to read or write; not a matter of single rows."""
+
+
+class ConnectionFailedError(DataError):
+    """The server cannot be reached, or the connection broke."""
+
+    retryable = True
+
+
+class AccessDeniedError(DataError):
+    """The server answered, and refused the login or the right."""
+
+
+class NotFoundError(DataError):
+    """A table, column, file or directory is not there."""
+
+
+class ErrorLimitExceededError(FlinkXError):
+    """More rows were rejected than `setting.errorLimit` allows."""
+
+    exit_code = 3
+
+
+class JobFailedError(FlinkXError):
+    """The Flink job ended without success."""
+
+    retryable = True
+
+
+class JobCancelledError(FlinkXError):
+    """The Flink job was cancelled."""
+
+    exit_code = 130
+
+
+class ClusterError(FlinkXError):
+    """The Flink cluster cannot be reached or started."""
+
+    retryable = True

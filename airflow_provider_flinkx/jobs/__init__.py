@@ -1,0 +1,1 @@
+"""What a job says: text, model, columns, types, validation, connection references."""

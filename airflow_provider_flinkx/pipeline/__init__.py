@@ -1,0 +1,1 @@
+"""How rows move: the Flink graph plan -> sync -> report, throttle, error limit, rejects."""

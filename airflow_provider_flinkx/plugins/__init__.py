@@ -1,0 +1,1 @@
+"""Sources: one folder each, the contract in base.py, the list in registry.py."""

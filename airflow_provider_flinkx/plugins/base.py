@@ -1,0 +1,176 @@
+"""The contract between the pipeline and the plugins: Reader, Writer, Split, Batch, Reject.
+
+Rows cross between a reader and a writer as `pyarrow.RecordBatch`, in the order of the reader's
+`column` list; names need not match, columns are mapped by position (job.md §10).
+
+Arrow types that may cross: int8..int64, uint8..uint64, float32, float64, decimal128/256,
+bool, string, binary, date32, time64[us], timestamp[us] or [ns], timestamp[us, tz=UTC].
+Everything else (json, uuid, arrays, intervals, numbers without a declared precision ...) crosses as
+string, in the source's own text form; `field.metadata[b"source_type"]` then names the source's type.
+
+Text fallback: a batch may carry string in place of any declared type when one of its values does not
+fit that type ('infinity' in a timestamp, 'NaN' in a decimal, '0000-00-00'). A writer converts
+such a column row by row, or rejects the rows that do not convert: `plugins.conversion.conform`.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from airflow_provider_flinkx.jobs.model import Column
+
+
+class Category(str, enum.Enum):
+    """Why a row was rejected (FlinkX's names, job.md §6)."""
+
+    NULL = "null"
+    DUPLICATE = "duplicate"
+    CONVERSION = "conversion"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that was not written.
+
+    `row` maps source column names to values that `json.dumps` takes; `message` is one line.
+    """
+
+    row: Mapping[str, Any]
+    category: Category
+    message: str
+
+
+class Batch(NamedTuple):
+    """What a reader yields: `rows` (n rows x job columns), and rows that it could not convert."""
+
+    rows: pa.RecordBatch
+    rejects: Sequence[Reject] = ()
+
+
+class WriteResult(NamedTuple):
+    """What one `SplitWriter.write` did: rows accepted, and the rows it rejected."""
+
+    written: int
+    rejects: Sequence[Reject] = ()
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of the source that one task reads: deterministic, and readable again.
+
+    `spec` holds JSON values only and no password: it travels through Flink and stands in logs.
+    `rows` is the exact number of rows or an upper bound of it, where the source knows it.
+    """
+
+    index: int
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a reader or writer may know of the run.
+
+    Args:
+        job_key: name of this run, stable over retries (dag, run and task); used in names of
+            files and staging tables. Only letters, digits, `-`, `_`, `.`; at most 200 characters.
+        attempt: unique per submission; for names that must not collide with a former try.
+        channels: `setting.speed.channel`.
+        timezone: `setting.timezone`, IANA name; how values without a zone are understood.
+        field_names: source column names, for rejected rows; filled by the pipeline from the
+            reader before the writer is made.
+    """
+
+    job_key: str
+    attempt: str
+    channels: int = 1
+    timezone: str = "UTC"
+    field_names: tuple[str, ...] = ()
+
+
+class Reader(abc.ABC):
+    """Reads one source. Made in the plan step and again in every task; holds nothing open until used."""
+
+    def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
+        self.parameter = parameter
+        self.columns = tuple(columns)
+        self.context = context
+
+    @property
+    @abc.abstractmethod
+    def schema(self) -> pa.Schema:
+        """Schema of the batches, in job column order; may ask the source once."""
+
+    @abc.abstractmethod
+    def splits(self) -> Sequence[Split]:
+        """Cut the source into parts: many more than channels where it pays, none twice, none missing."""
+
+    @abc.abstractmethod
+    def read(self, split: Split) -> Iterator[Batch]:
+        """Stream the split in batches of bounded size (about 64k rows, at most some 16 MB)."""
+
+    def location(self) -> Mapping[str, str]:
+        """startLocation/endLocation of an incremental read (job.md §8), after the last split; else empty."""
+        return {}
+
+    def close(self) -> None:
+        """Release connections; called once per task, also after an error."""
+
+
+class SplitWriter(abc.ABC):
+    """Writes one split. Nothing of it is in the target before `commit`, where the target can do that."""
+
+    @abc.abstractmethod
+    def write(self, batch: pa.RecordBatch) -> WriteResult:
+        """Write a batch in bulk; find the rows that the target refuses and return them as rejects.
+
+        Raises:
+            DataError: for anything that is not a matter of single rows (a lost connection ...).
+        """
+
+    @abc.abstractmethod
+    def commit(self) -> None:
+        """Make the split durable."""
+
+    @abc.abstractmethod
+    def rollback(self) -> None:
+        """Undo what was written since `open`; must not raise when the connection is gone."""
+
+
+class Writer(abc.ABC):
+    """Writes one target. `prepare`, `finish`, `abort` run in one place, `open` in every task."""
+
+    def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
+        self.parameter = parameter
+        self.columns = tuple(columns)
+        self.context = context
+
+    @abc.abstractmethod
+    def prepare(self, schema: pa.Schema) -> None:
+        """Once, before the first split: look at the target, run preSql, make directories.
+
+        Raises:
+            DataError, JobInvalidError: before any row has moved, with host and table or path.
+        """
+
+    @abc.abstractmethod
+    def open(self, split: Split, schema: pa.Schema) -> SplitWriter:
+        """In a task, for each split; connections are kept by the writer between splits."""
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Once, after the last split was committed and the error limit held: postSql, publication."""
+
+    @abc.abstractmethod
+    def abort(self) -> None:
+        """Once, when the job failed: remove what is not published. Must not raise."""
+
+    def close(self) -> None:
+        """Release connections; called once per task, also after an error."""

@@ -1,0 +1,1 @@
+"""What the file sources share: file systems, formats, compression, publication."""

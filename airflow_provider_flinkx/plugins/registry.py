@@ -1,0 +1,93 @@
+"""Which plugins there are: the built-in ones and those that other packages add by an entry point.
+
+A plugin declares itself as `PLUGIN = Plugin(...)` in `plugins/<name>/__init__.py`, which imports no driver.
+Third parties add one with an entry point of the group `airflow_provider_flinkx.plugins`
+whose value is `package.module:PLUGIN`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata, resources
+from typing import Any, Literal
+
+from airflow_provider_flinkx.exceptions import MissingDriverError
+
+Side = Literal["reader", "writer"]
+ENTRY_POINT_GROUP = "airflow_provider_flinkx.plugins"
+
+BUILT_IN = ("hdfs", "mysql", "postgresql", "stream")
+
+#: Plugin names of FlinkX (job.md §2) and of this project's plan that are not built yet.
+KNOWN_NOT_INSTALLED = (
+    "carbondata", "db2", "es", "ftp", "hbase", "http", "mongodb", "mysqld", "odps", "oracle", "redis", "sqlserver",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Declaration of one source.
+
+    Args:
+        name: the word before `reader` and `writer` in job files.
+        package: the package that holds `reader.schema.json` and `writer.schema.json`.
+        reader: `module:Class` of the Reader, or None.
+        writer: `module:Class` of the Writer, or None.
+        extra: the extra of this distribution that brings the drivers, or None if it needs none.
+        connection: `module:NAME` of the ConnectionType, or None.
+    """
+
+    name: str
+    package: str
+    reader: str | None = None
+    writer: str | None = None
+    extra: str | None = None
+    connection: str | None = None
+
+    def schema(self, side: Side) -> Mapping[str, Any]:
+        """The JSON Schema of the reader's or writer's `parameter`."""
+        text = resources.files(self.package).joinpath(f"{side}.schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def load(self, side: Side) -> type[Any]:
+        """The Reader or Writer class.
+
+        Raises:
+            MissingDriverError: when its driver is not installed.
+        """
+        target = self.reader if side == "reader" else self.writer
+        if target is None:
+            raise MissingDriverError(f"plugin {self.name} has no {side}")
+        module, _, attribute = target.partition(":")
+        try:
+            loaded: type[Any] = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            hint = f"pip install 'airflow-provider-flinkx[{self.extra}]'" if self.extra else f"install {error.name}"
+            raise MissingDriverError(
+                f"{self.name}{side} needs the Python package {error.name!r}, which is not installed here: {hint}"
+            ) from error
+        return loaded
+
+
+@cache
+def plugins() -> Mapping[str, Plugin]:
+    """All plugins by name, sorted."""
+    found: dict[str, Plugin] = {}
+    for name in BUILT_IN:
+        found[name] = import_module(f"airflow_provider_flinkx.plugins.{name}").PLUGIN
+    for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        found[entry.name] = entry.load()
+    return dict(sorted(found.items()))
+
+
+def split_name(name: str) -> tuple[str, Side] | None:
+    """`mysqlreader` -> ("mysql", "reader"); None when the name ends in neither word (job.md §2)."""
+    lowered = name.lower()
+    for side in ("reader", "writer"):
+        if lowered.endswith(side) and len(lowered) > len(side):
+            return lowered[: -len(side)], side  # type: ignore[return-value]
+    return None

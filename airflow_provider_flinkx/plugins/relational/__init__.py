@@ -1,0 +1,1 @@
+"""What the databases share: connections, dialects, splits, write modes."""
