@@ -1,0 +1,97 @@
+"""Fixtures that every test may use: the real database servers, and the rule about skipping.
+
+`FLINKX_TEST_NO_SKIP=1` (set in CI) turns each skip into a failure. A test that belongs to one Airflow
+generation only is marked `airflow2` or `airflow3`; it is left out elsewhere, which is no skip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import pytest
+
+from tests.servers import (
+    Database,
+    MariadbDatabase,
+    PostgresDatabase,
+    ServerMissingError,
+    mariadb_server,
+    postgres_server,
+)
+
+Server = TypeVar("Server", bound=Database)
+NO_SKIP = os.environ.get("FLINKX_TEST_NO_SKIP") == "1"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabase]:
+    """A real PostgreSQL, started at the first use and shared by the run; take `fresh_database()` of it."""
+    with _server("FLINKX_TEST_POSTGRES_URL", PostgresDatabase, postgres_server) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariadbDatabase]:
+    """A real MariaDB, started at the first use and shared by the run; take `fresh_database()` of it."""
+    with _server("FLINKX_TEST_MARIADB_URL", MariadbDatabase, mariadb_server) as database:
+        yield database
+
+
+@contextlib.contextmanager
+def _server(variable: str, kind: type[Server], start: Callable[[], AbstractContextManager[Server]]) -> Iterator[Server]:
+    """The database named in the environment, or a server of our own."""
+    if url := os.environ.get(variable):
+        database = kind.from_url(url)
+        assert isinstance(database, kind)
+        yield database
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            database = stack.enter_context(start())
+        except ServerMissingError as error:
+            pytest.skip(f"NOT TESTED, SERVER MISSING: {error}; or set {variable}")
+        yield database
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers of the two Airflow generations."""
+    config.addinivalue_line("markers", "airflow2: needs Airflow 2")
+    config.addinivalue_line("markers", "airflow3: needs Airflow 3")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the Airflow generation that is not installed."""
+    other = "airflow2" if _airflow_generation() == 3 else "airflow3"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _airflow_generation() -> int:
+    """2 or 3, whichever Airflow is installed."""
+    return int(importlib.metadata.version("apache-airflow").split(".")[0])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.CallInfo[None], None]:
+    """Where skipping is forbidden, a skipped test is a failed one."""
+    outcome = yield
+    _forbid_skip(outcome.get_result())  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CallInfo[None], None]:
+    """The same for a whole module that skips itself."""
+    outcome = yield
+    _forbid_skip(outcome.get_result())  # type: ignore[attr-defined]
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
