@@ -7,15 +7,24 @@ unchanged, may succeed when it is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class FlinkXError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package.
+
+    Attributes:
+        report: the job report as far as it goes, when the error ended a running job.
+        trace: the traceback of the place where it happened, for the log, when that was elsewhere.
+    """
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+
+    report: Mapping[str, Any] | None = None
+    trace: str = ""
 
 
 class JobFileError(FlinkXError):
@@ -83,3 +92,27 @@ class ClusterError(FlinkXError):
     """The Flink cluster cannot be reached or started."""
 
     retryable = True
+
+
+def to_json(error: BaseException) -> dict[str, Any]:
+    """An error as plain JSON, for another process: type, message, trace, report."""
+    known = isinstance(error, FlinkXError)
+    lines = str(error).strip().splitlines()
+    return {
+        "type": type(error).__name__ if known else JobFailedError.__name__,
+        "message": str(error) if known else f"{type(error).__name__}: {lines[0] if lines else 'no message'}",
+        "trace": getattr(error, "trace", "") or "".join(traceback.format_exception(error)),
+        "report": error.report if isinstance(error, FlinkXError) else None,
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> FlinkXError:
+    """Inverse of `to_json`; a type that this version does not know becomes JobFailedError."""
+    kind = globals().get(value["type"])
+    if not (isinstance(kind, type) and issubclass(kind, FlinkXError)):
+        kind = JobFailedError
+    message: str = value["message"]
+    error = kind(message.split("\n")) if issubclass(kind, JobInvalidError) else kind(message)
+    error.trace = value.get("trace") or ""
+    error.report = value.get("report")
+    return error

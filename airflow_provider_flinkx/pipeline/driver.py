@@ -1,0 +1,212 @@
+"""The driver process: takes a job on standard input, builds the graph with PyFlink and runs it.
+
+Input: one line of JSON, see `Request`; it holds passwords, so it never travels in arguments or environment.
+The driver lives as long as its standard input is open: when the caller goes away, the job is cancelled.
+Output: lines of JSON on standard output, each with an `event`:
+
+    submitted  {jobId, restAddress}
+    report     {report}
+    failed     {error: {type, message, trace, report}}
+    cancelled  {}
+
+Everything else that Flink and Java print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from airflow_provider_flinkx import exceptions
+from airflow_provider_flinkx.jobs.validation import validate
+from airflow_provider_flinkx.plugins.base import RunContext
+from airflow_provider_flinkx.plugins.registry import schema_of
+
+_WITHOUT_BEAM = Path(__file__).parent / "without_beam"
+_CANCEL_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the driver is asked to do.
+
+    Args:
+        document: the job, connection references resolved.
+        job_key: see `RunContext.job_key`; also the Flink job's name.
+        rest_port: a free port on the loopback address for the mini-cluster's REST.
+        settings: Flink settings that override this module's.
+        warnings: lines for the report.
+    """
+
+    document: Mapping[str, Any]
+    job_key: str
+    rest_port: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def use_thread_mode() -> None:
+    """Set up this interpreter, and the one that Flink embeds in the JVM, to run without Beam.
+
+    The embedded interpreter knows nothing of this one's virtual environment but PYTHONPATH.
+    """
+    sys.path.insert(0, str(_WITHOUT_BEAM))
+    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
+    # Otherwise PyFlink starts a Beam server for its loopback mode.
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's own spelling
+
+
+def local_settings(request: Request, channels: int) -> dict[str, str]:
+    """Flink settings of a mini-cluster for one job."""
+    return {
+        "execution.target": "local",
+        "python.execution-mode": "thread",
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "parallelism.default": "1",
+        "taskmanager.numberOfTaskSlots": str(channels),
+        "restart-strategy.type": "none",
+        "rest.address": "127.0.0.1",
+        "rest.bind-address": "127.0.0.1",
+        "rest.port": str(request.rest_port),
+        "rest.bind-port": str(request.rest_port),
+        # Whoever reaches the port may watch the job, not bring code or cancel.
+        "web.submit.enable": "false",
+        "web.cancel.enable": "false",
+        "metrics.fetcher.update-interval": "1000",
+        "taskmanager.memory.network.min": "16mb",
+        "taskmanager.memory.network.max": "16mb",
+        "taskmanager.memory.managed.size": "16mb",
+        **request.settings,
+    }
+
+
+class Driver:
+    """Runs one request; `cancel` may be called from any thread."""
+
+    def __init__(self, request: Request, out: TextIO) -> None:
+        self.request = request
+        self._out = out
+        self._lock = threading.Lock()
+        self._job_client: Any = None
+        self._cancelled = threading.Event()
+
+    def run(self) -> int:
+        """Run the job to its end; returns the process' exit code."""
+        try:
+            report = self._execute()
+        except BaseException as error:
+            return self._failed(error)
+        self._emit("report", report={**report, "jobId": self._job_id(), "warnings": list(self.request.warnings)})
+        return 0
+
+    def cancel(self) -> None:
+        """Cancel the job; the process ends within a few seconds whatever the job does."""
+        if self._cancelled.is_set():
+            return
+        self._cancelled.set()
+        threading.Thread(target=self._end_process, daemon=True).start()
+
+    def _end_process(self) -> None:
+        cancelling = threading.Thread(target=self._cancel_job, daemon=True)
+        cancelling.start()
+        cancelling.join(_CANCEL_SECONDS)
+        self._emit("cancelled")
+        # Python code in a native call cannot be interrupted; the JVM ends when this process' pipe to it closes.
+        os._exit(exceptions.JobCancelledError.exit_code)
+
+    def _cancel_job(self) -> None:
+        if self._job_client is not None:
+            self._job_client.cancel().result()
+
+    def _execute(self) -> dict[str, Any]:
+        validation = validate(self.request.document, schema_of=schema_of)
+        channels = validation.job.setting.speed.channel
+        context = RunContext(
+            job_key=self.request.job_key,
+            attempt=uuid.uuid4().hex[:12],
+            channels=channels,
+            timezone=validation.job.setting.timezone,
+        )
+        use_thread_mode()
+        from airflow_provider_flinkx.pipeline.graph import build
+        from airflow_provider_flinkx.pipeline.local_environment import collect, create
+        from airflow_provider_flinkx.pipeline.steps import Run
+
+        environment = create(local_settings(self.request, channels), channels)
+        stream = build(environment, Run(validation.job, context))
+        results = collect(stream)
+        self._job_client = environment.execute_async(self.request.job_key)
+        self._emit("submitted", jobId=self._job_id(), restAddress=f"http://127.0.0.1:{self.request.rest_port}")
+        report: dict[str, Any] = json.loads(results())
+        self._job_client.get_job_execution_result().result()
+        return report
+
+    def _job_id(self) -> str:
+        return str(self._job_client.get_job_id())
+
+    def _failed(self, error: BaseException) -> int:
+        if self._cancelled.is_set():
+            threading.Event().wait()  # `_end_process` has the last word.
+        from airflow_provider_flinkx.pipeline import failure
+
+        known = error if isinstance(error, exceptions.FlinkXError) else failure.decode(self._root_text(error))
+        known.report = dict(known.report or {}, warnings=list(self.request.warnings))
+        if self._job_client is not None:
+            known.report["jobId"] = self._job_id()
+        self._emit("failed", error=exceptions.to_json(known))
+        return known.exit_code
+
+    def _root_text(self, error: BaseException) -> str:
+        """The full text of what failed the job: the job's own result says more than the iterator's error."""
+        if self._job_client is not None:
+            try:
+                self._job_client.get_job_execution_result().result()
+            except Exception as cause:
+                return str(cause)
+        logging.getLogger(__name__).exception("driver failed", exc_info=error)
+        return f"{type(error).__name__}: {error}"
+
+    def _emit(self, event: str, **values: Any) -> None:
+        with self._lock:
+            self._out.write(json.dumps({"event": event, **values}) + "\n")
+            self._out.flush()
+
+
+def _cancel_when_input_ends(driver: Driver) -> None:
+    sys.stdin.read()
+    driver.cancel()
+
+
+def main() -> None:
+    """Entry of `python -m airflow_provider_flinkx.pipeline.driver`."""
+    # Standard output carries events only: whatever Flink, Java or a plugin prints goes to standard error.
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    value = json.loads(sys.stdin.readline())
+    driver = Driver(Request(**{**value, "warnings": tuple(value.get("warnings", ()))}), out)
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        driver.cancel()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    threading.Thread(target=_cancel_when_input_ends, args=(driver,), daemon=True).start()
+    code = driver.run()
+    # The JVM ends with this process; waiting for its threads would only add seconds.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

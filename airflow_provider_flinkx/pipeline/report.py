@@ -1,0 +1,184 @@
+"""Counters of a split and of a job, and the job report that ends in XCom.
+
+Names of counters are FlinkX's (job.md §9). `numWrite` counts rows that are durable in the target, never
+rows of a split that was rolled back; rejected rows count in `nErrors` and in one category.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from airflow_provider_flinkx.jobs.model import ErrorLimit, Job
+from airflow_provider_flinkx.jobs.references import is_secret_key
+from airflow_provider_flinkx.plugins.base import Category, Reject
+
+MAX_SAMPLES = 20
+MAX_SAMPLE_TEXT = 200
+
+_COUNTER_OF_CATEGORY = {
+    Category.NULL: "nullErrors",
+    Category.DUPLICATE: "duplicateErrors",
+    Category.CONVERSION: "conversionErrors",
+    Category.OTHER: "otherErrors",
+}
+
+
+@dataclass
+class Counters:
+    """FlinkX's counters: rows, bytes of Arrow data, and milliseconds of work summed over channels."""
+
+    numRead: int = 0  # noqa: N815
+    numWrite: int = 0  # noqa: N815
+    nErrors: int = 0  # noqa: N815
+    nullErrors: int = 0  # noqa: N815
+    duplicateErrors: int = 0  # noqa: N815
+    conversionErrors: int = 0  # noqa: N815
+    otherErrors: int = 0  # noqa: N815
+    byteRead: int = 0  # noqa: N815
+    byteWrite: int = 0  # noqa: N815
+    readDuration: int = 0  # noqa: N815
+    writeDuration: int = 0  # noqa: N815
+
+    def add(self, other: Counters) -> None:
+        """Add the other's numbers to these."""
+        for counter in fields(self):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))
+
+    def count_rejects(self, rejects: Sequence[Reject]) -> None:
+        """Count rejected rows, in total and by category."""
+        self.nErrors += len(rejects)
+        for reject in rejects:
+            name = _COUNTER_OF_CATEGORY[reject.category]
+            setattr(self, name, getattr(self, name) + 1)
+
+    def without_writes(self) -> Counters:
+        """These counters for a split that was rolled back: what was read and rejected, nothing written."""
+        return Counters(**{**asdict(self), "numWrite": 0, "byteWrite": 0})
+
+
+@dataclass
+class SplitReport:
+    """What became of one split. Crosses Flink as JSON, so it stays small: samples are capped."""
+
+    index: int
+    counters: Counters = field(default_factory=Counters)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    dirty_file: str | None = None
+    location: dict[str, str] = field(default_factory=dict)
+
+    def add_samples(self, rejects: Sequence[Reject]) -> None:
+        """Keep the first rejected rows as samples, values cut and secrets masked."""
+        for reject in rejects[: MAX_SAMPLES - len(self.samples)]:
+            row = {name: _sample_value(name, value) for name, value in reject.row.items()}
+            message = reject.message[: 2 * MAX_SAMPLE_TEXT]
+            self.samples.append({"category": reject.category.value, "message": message, "row": row})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SplitReport:
+        """Inverse of `to_json`."""
+        return cls(**{**value, "counters": Counters(**value["counters"])})
+
+
+def _sample_value(name: str, value: Any) -> Any:
+    if is_secret_key(name):
+        return "***"
+    if isinstance(value, str) and len(value) > MAX_SAMPLE_TEXT:
+        return value[:MAX_SAMPLE_TEXT] + "…"
+    return value
+
+
+def error_limit_outcome(limit: ErrorLimit, errors: int, read: int) -> dict[str, Any]:
+    """Judge rejected rows of the whole job against `setting.errorLimit` (job.md §4).
+
+    Args:
+        limit: the two limits; None means none.
+        errors: rejected rows of the job.
+        read: rows read by the job; the base of the ratio.
+
+    Returns:
+        record, percentage, nErrors, ratio (0..1), exceeded, reason; exceeded means strictly greater.
+    """
+    ratio = errors / read if read else 0.0
+    reason = None
+    if limit.record is not None and errors > limit.record:
+        reason = f"{errors} rows were rejected, errorLimit.record allows {limit.record}"
+    elif limit.percentage is not None and ratio * 100 > limit.percentage and not _same(ratio * 100, limit.percentage):
+        reason = f"{errors} of {read} rows were rejected ({ratio:.4%}), errorLimit.percentage allows {limit.percentage}"
+    return {
+        "record": limit.record,
+        "percentage": limit.percentage,
+        "nErrors": errors,
+        "ratio": ratio,
+        "exceeded": reason is not None,
+        "reason": reason,
+    }
+
+
+def _same(left: float, right: float) -> bool:
+    # 29 of 100 rows are 28.999999999999996 % or 29.000000000000004 %: not more than 29.
+    return math.isclose(left, right, rel_tol=1e-12)
+
+
+@dataclass
+class JobReport:
+    """The running sum over splits, in the report step; `to_json` is the report of design.md, "XCom"."""
+
+    job: Job
+    splits: int = 0
+    splits_done: int = 0
+    counters: Counters = field(default_factory=Counters)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    dirty_files: list[str] = field(default_factory=list)
+    location: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, split: SplitReport, *, committed: bool) -> None:
+        """Add a split; only a committed one counts as done."""
+        self.splits_done += committed
+        self.counters.add(split.counters)
+        self.samples.extend(split.samples[: MAX_SAMPLES - len(self.samples)])
+        if split.dirty_file:
+            self.dirty_files.append(split.dirty_file)
+        self.location.update(split.location)
+
+    def error_limit(self) -> dict[str, Any]:
+        """See `error_limit_outcome`."""
+        return error_limit_outcome(self.job.setting.error_limit, self.counters.nErrors, self.counters.numRead)
+
+    def to_json(self, *, state: str, seconds: float) -> dict[str, Any]:
+        """The report; `seconds` is the wall time from the plan to now."""
+        counters = asdict(self.counters)
+        by_category = {category.value: counters[name] for category, name in _COUNTER_OF_CATEGORY.items()}
+        content = {
+            "reader": self.job.content.reader.name,
+            "writer": self.job.content.writer.name,
+            **counters,
+            **self.location,
+        }
+        return {
+            "state": state,
+            **counters,
+            "seconds": round(seconds, 3),
+            "rowsPerSecond": round(self.counters.numWrite / seconds) if seconds > 0 else 0,
+            "splits": self.splits,
+            "splitsDone": self.splits_done,
+            **self.location,
+            "timezone": self.job.setting.timezone,
+            "warnings": self.warnings,
+            "contents": [content],
+            "error_limit": self.error_limit(),
+            "dirty_data": {
+                "path": self.job.setting.dirty.path,
+                "files": self.dirty_files,
+                "count": self.counters.nErrors,
+                "by_category": by_category,
+                "samples": self.samples,
+            },
+        }

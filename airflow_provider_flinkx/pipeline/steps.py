@@ -1,0 +1,301 @@
+"""The three steps of a job without Flink: plan, sync, report. `graph.py` puts them into a Flink graph.
+
+Steps talk in messages, plain dicts with a `kind`:
+
+    plan     {splits: total, warnings}                  plan -> (through sync) -> report
+    split    {split}                                    plan -> sync
+    done     {report}                                   sync -> report: the split is in the target
+    stopped  {report}                                   sync -> report: rolled back, or not begun
+    failed   {report, error}: exceptions.to_json    any -> report
+
+A failure is a message, not an exception: so the report step can add up what is in the target before it
+fails the Flink job, and the figures of a failed job are right too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from airflow_provider_flinkx import exceptions
+from airflow_provider_flinkx.jobs.model import Job
+from airflow_provider_flinkx.pipeline.dirty import RejectFile, RejectFiles
+from airflow_provider_flinkx.pipeline.read_ahead import ReadAhead
+from airflow_provider_flinkx.pipeline.report import Counters, JobReport, SplitReport, error_limit_outcome
+from airflow_provider_flinkx.pipeline.throttle import Throttle
+from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Split, Writer
+from airflow_provider_flinkx.plugins.registry import plugins, split_name
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One submission of a job: what every step is made from. Travels to the tasks pickled inside the functions.
+
+    Args:
+        job: the validated job, passwords included.
+        context: job key, attempt, channels, time zone.
+        one_process: all channels run in one process, so limits and throttle are shared exactly.
+    """
+
+    job: Job
+    context: RunContext
+    one_process: bool = True
+
+    def reader(self) -> Reader:
+        """A new reader; nothing is connected yet."""
+        endpoint = self.job.content.reader
+        reader: Reader = _load(endpoint.name)(endpoint.parameter, endpoint.columns, self.context)
+        return reader
+
+    def writer(self, schema: pa.Schema) -> Writer:
+        """A new writer for rows of `schema`; nothing is connected yet."""
+        endpoint = self.job.content.writer
+        context = replace(self.context, field_names=tuple(schema.names))
+        writer: Writer = _load(endpoint.name)(endpoint.parameter, endpoint.columns, context)
+        return writer
+
+
+def _load(name: str) -> type[Any]:
+    found = split_name(name)
+    if found is None or found[0] not in plugins():
+        raise exceptions.JobFileError(f"plugin {name} is not installed where the job runs")
+    return plugins()[found[0]].load(found[1])
+
+
+def plan(run: Run) -> Iterator[Message]:
+    """Prepare the target and cut the source into splits."""
+    try:
+        reader = run.reader()
+        try:
+            schema = reader.schema
+            writer = run.writer(schema)
+            try:
+                writer.prepare(schema)
+            finally:
+                writer.close()
+            splits = list(reader.splits())
+        finally:
+            reader.close()
+    except Exception as error:
+        yield {"kind": "failed", "error": exceptions.to_json(error)}
+        return
+    yield {"kind": "plan", "splits": len(splits)}
+    for split in splits:
+        yield {"kind": "split", "split": asdict(split)}
+
+
+@dataclass
+class SharedState:
+    """What the channels of one run in one process share."""
+
+    throttle: Throttle
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    rejected: int = 0
+    stopped: bool = False
+
+
+_shared: dict[str, SharedState] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_state(run: Run) -> SharedState:
+    """The state of this run in this process. Without `one_process` each channel has its share of the bytes."""
+    with _shared_lock:
+        state = _shared.get(run.context.attempt)
+        if state is None:
+            rate: float | None = run.job.setting.speed.bytes
+            if rate is not None and not run.one_process:
+                rate = rate / run.context.channels
+            state = _shared[run.context.attempt] = SharedState(Throttle(rate))
+        return state
+
+
+class Sync:
+    """The sync step of one channel: split in, message out. Keeps its connections between splits."""
+
+    def __init__(self, run: Run, on_progress: Callable[[Counters], None]) -> None:
+        """`on_progress` gets what was added to the counters after each batch."""
+        self.run = run
+        self.state = shared_state(run)
+        self.reject_files = RejectFiles(run.job.setting.dirty, run.context.attempt, run.job.setting.timezone)
+        self._on_progress = on_progress
+        self._reader: Reader | None = None
+        self._writer: Writer | None = None
+
+    def split(self, split: Split) -> Message:
+        """Move one split and say what became of it."""
+        report = SplitReport(split.index)
+        if self.state.stopped:
+            return {"kind": "stopped", "report": report.to_json()}
+        try:
+            committed = self._move(split, report)
+        except Exception as error:
+            self.state.stopped = True
+            report.counters = report.counters.without_writes()
+            return {"kind": "failed", "report": report.to_json(), "error": exceptions.to_json(error)}
+        return {"kind": "done" if committed else "stopped", "report": report.to_json()}
+
+    def close(self) -> None:
+        """Release connections."""
+        for part in (self._reader, self._writer):
+            if part is not None:
+                part.close()
+        self._reader = self._writer = None
+
+    def _parts(self) -> tuple[Reader, Writer]:
+        if self._reader is None:
+            self._reader = self.run.reader()
+        if self._writer is None:
+            self._writer = self.run.writer(self._reader.schema)
+        return self._reader, self._writer
+
+    def _move(self, split: Split, report: SplitReport) -> bool:
+        reader, writer = self._parts()
+        reject_file = self.reject_files.open(split.index)
+        ahead = ReadAhead(reader.read(split))
+        target = writer.open(split, reader.schema)
+        try:
+            for batch in ahead:
+                report.counters.byteRead += batch.rows.nbytes
+                self._reject(batch.rejects, report, reject_file, read=len(batch.rejects))
+                for rows in self.state.throttle.pieces(batch.rows):
+                    if self.state.stopped:
+                        break
+                    self.state.throttle.acquire(rows.nbytes)
+                    started = time.monotonic()
+                    result = target.write(rows)
+                    report.counters.writeDuration += round((time.monotonic() - started) * 1000)
+                    report.counters.numWrite += result.written
+                    report.counters.byteWrite += rows.nbytes
+                    self._reject(result.rejects, report, reject_file, read=rows.num_rows, written=result.written)
+                if self.state.stopped:
+                    break
+            if self.state.stopped:
+                target.rollback()
+                report.counters = report.counters.without_writes()
+                return False
+            target.commit()
+        except BaseException:
+            self.state.stopped = True
+            target.rollback()
+            raise
+        finally:
+            ahead.close()
+            report.counters.readDuration = round(ahead.milliseconds)
+            reject_file.close()
+            report.dirty_file = reject_file.path if report.counters.nErrors else None
+        report.location = dict(reader.location())
+        return True
+
+    def _reject(
+        self, rejects: Any, report: SplitReport, reject_file: RejectFile, *, read: int, written: int = 0
+    ) -> None:
+        delta = Counters(numRead=read, numWrite=written)
+        delta.count_rejects(rejects)
+        report.counters.numRead += read
+        if rejects:
+            self._count_rejects(rejects, report, reject_file)
+        self._on_progress(delta)
+
+    def _count_rejects(self, rejects: list[Reject], report: SplitReport, reject_file: RejectFile) -> None:
+        report.counters.count_rejects(rejects)
+        report.add_samples(rejects)
+        reject_file.write(rejects)
+        limit = self.run.job.setting.error_limit
+        with self.state.lock:
+            self.state.rejected += len(rejects)
+            # Only the number of rows can be judged while rows are still to come; the ratio waits for the end.
+            if error_limit_outcome(replace(limit, percentage=None), self.state.rejected, 0)["exceeded"]:
+                self.state.stopped = True
+
+
+class Report:
+    """The report step: adds up messages; when every split is accounted for, finishes the writer or fails the job."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.total: int | None = None
+        self.answers = 0
+        self.error: Mapping[str, Any] | None = None
+        self.sum = JobReport(run.job)
+        self.finished = False
+        self._started = time.monotonic()
+
+    def add(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Take a message; returns the job report when this was the last one and all went well.
+
+        Raises:
+            FlinkXError: with the report as `report`, when the job has failed.
+        """
+        kind = message["kind"]
+        if kind == "plan":
+            self.total = self.sum.splits = message["splits"]
+        else:
+            self._add_answer(message)
+        if self._is_complete():
+            return self._end()
+        return None
+
+    def _add_answer(self, message: Mapping[str, Any]) -> None:
+        if message["kind"] == "failed" and self.error is None:
+            self.error = message["error"]
+        if "report" in message:
+            self.answers += 1
+            self.sum.add(SplitReport.from_json(message["report"]), committed=message["kind"] == "done")
+
+    def _is_complete(self) -> bool:
+        planned_nothing = self.error is not None and self.total is None and self.answers == 0
+        must_not_wait = not self.run.one_process and (self.error is not None or self._record_limit_exceeded())
+        return planned_nothing or must_not_wait or self.answers == self.total
+
+    def _record_limit_exceeded(self) -> bool:
+        limit = replace(self.run.job.setting.error_limit, percentage=None)
+        return bool(error_limit_outcome(limit, self.sum.counters.nErrors, 0)["exceeded"])
+
+    def _end(self) -> dict[str, Any]:
+        outcome = self.sum.error_limit()
+        if self.error is not None:
+            raise self._failure(self.error)
+        if outcome["exceeded"]:
+            raise self._failure(exceptions.to_json(exceptions.ErrorLimitExceededError(outcome["reason"])))
+        try:
+            self._with_writer(lambda writer: writer.finish())
+        except Exception as error:
+            raise self._failure(exceptions.to_json(error)) from error
+        self.finished = True
+        return self._report("FINISHED")
+
+    def abort(self) -> None:
+        """Remove what was not published, unless the job finished. Never raises."""
+        if not self.finished:
+            try:
+                self._with_writer(lambda writer: writer.abort())
+            except Exception:
+                traceback.print_exc()
+
+    def _with_writer(self, act: Callable[[Writer], None]) -> None:
+        reader = self.run.reader()
+        try:
+            writer = self.run.writer(reader.schema)
+            try:
+                act(writer)
+            finally:
+                writer.close()
+        finally:
+            reader.close()
+
+    def _failure(self, error: Mapping[str, Any]) -> exceptions.FlinkXError:
+        failure = exceptions.from_json(error)
+        failure.report = self._report("FAILED")
+        return failure
+
+    def _report(self, state: str) -> dict[str, Any]:
+        return self.sum.to_json(state=state, seconds=time.monotonic() - self._started)
