@@ -1,0 +1,134 @@
+"""A reader and a writer over lists in memory: the smallest plugin that keeps the contract of plugins.base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from airflow_provider_flinkx.jobs.model import Content, Dirty, Endpoint, ErrorLimit, Job, Setting, Speed
+from airflow_provider_flinkx.pipeline.steps import Run
+from airflow_provider_flinkx.plugins.base import (
+    Batch,
+    Category,
+    Reader,
+    Reject,
+    RunContext,
+    Split,
+    SplitWriter,
+    Writer,
+    WriteResult,
+)
+
+SCHEMA = pa.schema([("id", pa.int64())])
+
+
+@dataclass
+class Store:
+    """What the tests look at, and where they ask for trouble."""
+
+    splits: list[list[int]] = field(default_factory=list)
+    bad: set[int] = field(default_factory=set)
+    unreadable: set[int] = field(default_factory=set)
+    fail_reading_split: int | None = None
+    fail_writing_split: int | None = None
+    fail_at: str | None = None
+    target: list[int] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    def call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.fail_at == name:
+            raise OSError(f"{name} broke")
+
+
+class MemoryReader(Reader):
+    store: Store
+
+    @property
+    def schema(self) -> pa.Schema:
+        self.store.call("schema")
+        return SCHEMA
+
+    def splits(self) -> Sequence[Split]:
+        return [Split(index, {"n": index}) for index in range(len(self.store.splits))]
+
+    def read(self, split: Split) -> Iterator[Batch]:
+        ids = self.store.splits[split.spec["n"]]
+        half = len(ids) // 2
+        for part in (ids[:half], ids[half:]):
+            good = [value for value in part if value not in self.store.unreadable]
+            rejects = [
+                Reject({"id": value}, Category.CONVERSION, "unreadable")
+                for value in part
+                if value in self.store.unreadable
+            ]
+            yield Batch(pa.record_batch([pa.array(good, pa.int64())], SCHEMA), rejects)
+            if split.index == self.store.fail_reading_split:
+                raise OSError("source broke")
+
+
+class MemorySplitWriter(SplitWriter):
+    def __init__(self, store: Store, split: Split) -> None:
+        self.store = store
+        self.split = split
+        self.rows: list[int] = []
+
+    def write(self, batch: pa.RecordBatch) -> WriteResult:
+        if self.split.index == self.store.fail_writing_split:
+            raise OSError("target broke")
+        ids = batch.column(0).to_pylist()
+        self.rows += [value for value in ids if value not in self.store.bad]
+        rejects = [Reject({"id": value}, Category.DUPLICATE, "bad") for value in ids if value in self.store.bad]
+        return WriteResult(len(ids) - len(rejects), rejects)
+
+    def commit(self) -> None:
+        self.store.target += self.rows
+        self.store.call("commit")
+
+    def rollback(self) -> None:
+        self.store.calls.append("rollback")
+        self.rows = []
+
+
+class MemoryWriter(Writer):
+    store: Store
+
+    def prepare(self, schema: pa.Schema) -> None:
+        self.store.call("prepare")
+
+    def open(self, split: Split, schema: pa.Schema) -> SplitWriter:
+        return MemorySplitWriter(self.store, split)
+
+    def finish(self) -> None:
+        self.store.call("finish")
+
+    def abort(self) -> None:
+        self.store.call("abort")
+
+
+@dataclass(frozen=True)
+class MemoryRun(Run):
+    """A run between lists."""
+
+    store: Store = field(default_factory=Store)
+
+    def reader(self) -> Reader:
+        reader = MemoryReader({}, (), self.context)
+        reader.store = self.store
+        return reader
+
+    def writer(self, schema: pa.Schema) -> Writer:
+        writer = MemoryWriter({}, (), self.context)
+        writer.store = self.store
+        return writer
+
+
+def memory_run(
+    store: Store, *, attempt: str, limit: ErrorLimit = ErrorLimit(None, None), dirty: str | None = None
+) -> MemoryRun:
+    endpoint = Endpoint("memory", {}, ())
+    setting = Setting(speed=Speed(channel=1), error_limit=limit, dirty=Dirty(path=dirty))
+    job = Job(Content(endpoint, endpoint), setting, {})
+    return MemoryRun(job, RunContext(job_key="test", attempt=attempt), store=store)

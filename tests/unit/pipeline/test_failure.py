@@ -1,0 +1,38 @@
+"""Errors survive the way through Flink's exception text."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_flinkx import exceptions
+from airflow_provider_flinkx.pipeline import failure
+
+JAVA = (
+    "org.apache.flink.runtime.client.JobExecutionException: Job execution failed.\n"
+    "\tat org.apache.flink.X(X.java:1)\n"
+    "Caused by: pemja.core.PythonException: <class 'RuntimeError'>: {}\n"
+    "\tat report.flat_map(graph.py:1)\n"
+)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ConnectionFailedError("cannot reach db1:5432: refused"),
+        exceptions.ErrorLimitExceededError("137 rows </flinkx-error> \n ü"),
+        exceptions.JobInvalidError(["a: wrong", "b: missing"]),
+    ],
+)
+def test_round_trip(error: exceptions.FlinkXError) -> None:
+    error.report = {"numRead": 3, "samples": ["<flinkx-error>"]}
+    decoded = failure.decode(JAVA.format(failure.encode(error)))
+    assert type(decoded) is type(error)
+    assert str(decoded) == str(error)
+    assert decoded.report == error.report
+
+
+def test_foreign_failure_names_the_innermost_cause() -> None:
+    decoded = failure.decode(JAVA.format("segment fault") + "Caused by: java.io.IOException: disk full\n\tat a.b(c)\n")
+    assert isinstance(decoded, exceptions.JobFailedError)
+    assert str(decoded) == "the Flink job failed: java.io.IOException: disk full"
+    assert "report.flat_map" in decoded.trace
