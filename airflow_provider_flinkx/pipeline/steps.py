@@ -59,8 +59,12 @@ class Run:
         """A new writer for rows of `schema`; nothing is connected yet."""
         endpoint = self.job.content.writer
         context = replace(self.context, field_names=tuple(schema.names))
-        writer: Writer = _load(endpoint.name)(endpoint.parameter, endpoint.columns, context)
+        writer: Writer = self.writer_class()(endpoint.parameter, endpoint.columns, context)
         return writer
+
+    def writer_class(self) -> type[Writer]:
+        """The plugin's Writer."""
+        return _load(self.job.content.writer.name)
 
 
 def _load(name: str) -> type[Any]:
@@ -294,6 +298,8 @@ class Report:
 
     def _failure(self, error: Mapping[str, Any]) -> exceptions.FlinkXError:
         failure = exceptions.from_json(error)
+        if self.run.writer_class().published_by_finish:
+            self.sum.counters = self.sum.counters.without_writes()
         failure.report = self._report("FAILED")
         return failure
 

@@ -19,7 +19,7 @@ import abc
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
@@ -145,7 +145,14 @@ class SplitWriter(abc.ABC):
 
 
 class Writer(abc.ABC):
-    """Writes one target. `prepare`, `finish`, `abort` run in one place, `open` in every task."""
+    """Writes one target. `prepare`, `finish`, `abort` run in one place, `open` in every task.
+
+    Attributes:
+        published_by_finish: committed splits are invisible until `finish`, as with files; then a failed
+            job has written nothing, and its report says so.
+    """
+
+    published_by_finish: ClassVar[bool] = False
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         self.parameter = parameter

@@ -22,6 +22,7 @@ from airflow_provider_flinkx.plugins.base import (
 )
 
 SCHEMA = pa.schema([("id", pa.int64())])
+NO_LIMIT = ErrorLimit(None, None)
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Store:
     fail_reading_split: int | None = None
     fail_writing_split: int | None = None
     fail_at: str | None = None
+    published_by_finish: bool = False
     target: list[int] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
@@ -108,6 +110,10 @@ class MemoryWriter(Writer):
         self.store.call("abort")
 
 
+class FileLikeWriter(MemoryWriter):
+    published_by_finish = True
+
+
 @dataclass(frozen=True)
 class MemoryRun(Run):
     """A run between lists."""
@@ -120,14 +126,16 @@ class MemoryRun(Run):
         return reader
 
     def writer(self, schema: pa.Schema) -> Writer:
-        writer = MemoryWriter({}, (), self.context)
+        writer = self.writer_class()({}, (), self.context)
+        assert isinstance(writer, MemoryWriter)
         writer.store = self.store
         return writer
 
+    def writer_class(self) -> type[Writer]:
+        return FileLikeWriter if self.store.published_by_finish else MemoryWriter
 
-def memory_run(
-    store: Store, *, attempt: str, limit: ErrorLimit = ErrorLimit(None, None), dirty: str | None = None
-) -> MemoryRun:
+
+def memory_run(store: Store, *, attempt: str, limit: ErrorLimit = NO_LIMIT, dirty: str | None = None) -> MemoryRun:
     endpoint = Endpoint("memory", {}, ())
     setting = Setting(speed=Speed(channel=1), error_limit=limit, dirty=Dirty(path=dirty))
     job = Job(Content(endpoint, endpoint), setting, {})

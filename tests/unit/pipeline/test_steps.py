@@ -115,6 +115,15 @@ def test_trouble_anywhere_is_a_failure(place: str) -> None:
     assert "abort" in store.calls or place == "schema"
 
 
+@pytest.mark.parametrize(("published_by_finish", "written"), [(True, 0), (False, 2)])
+def test_a_job_that_fails_before_publication_has_written_nothing(published_by_finish: bool, written: int) -> None:
+    store = Store(splits=[[1, 2]], fail_at="finish", published_by_finish=published_by_finish)
+    with pytest.raises(JobFailedError) as caught:
+        run_job(new_run(store))
+    assert caught.value.report is not None
+    assert caught.value.report["numWrite"] == written
+
+
 def test_rejected_rows_are_in_the_files(tmp_path: Path) -> None:
     store = Store(splits=[[1, 2, 3], [4, 5]], bad={2, 5}, unreadable={4})
     run = new_run(store, dirty=str(tmp_path))
