@@ -1,0 +1,623 @@
+r"""Values from one Arrow type to another without ever changing one: the type rules of every reader and writer.
+
+What is allowed (rows: from, columns: to). `=` always; `x` only when the value stays exactly the same;
+`~` the nearest value of the target; `-` never. What is not allowed is a failure of that row, not of the batch.
+
+| from \ to        | integer | float | decimal | bool | string | binary | date | time | timestamp |
+|------------------|---------|-------|---------|------|--------|--------|------|------|-----------|
+| integer          | x       | x (1) | x       | 0, 1 | =      | -      | (2)  | -    | (2)       |
+| float            | x       | x     | x (3)   | 0, 1 | =      | -      | -    | -    | -         |
+| decimal          | x       | ~     | x       | 0, 1 | =      | -      | (2)  | -    | (2)       |
+| bool             | =       | =     | x       | =    | =      | -      | -    | -    | -         |
+| string           | x (4)   | ~     | x       | (5)  | =      | UTF-8  | (6)  | (6)  | (6)       |
+| binary           | -       | -     | -       | -    | UTF-8  | =      | -    | -    | -         |
+| date             | -       | -     | -       | -    | =      | -      | =    | -    | midnight  |
+| time             | -       | -     | -       | -    | =      | -      | -    | x    | -         |
+| timestamp        | -       | -     | -       | -    | =      | -      | (7)  | -    | x (8)     |
+
+1. Up to 2^53 for float64, 2^24 for float32.
+2. Epoch numbers, the unit by the number of digits (job.md §11).
+3. By the shortest text of the float: 0.1 is the decimal 0.1.
+4. Whitespace around is trimmed; "5.00" is 5, "5.5" and "0x10" are failures.
+5. true, t, 1, false, f, 0 in any case.
+6. The built-in patterns, or the column's `format` (job.md §11): `plugins.date_text`.
+7. Midnight only; a UTC timestamp at midnight of the job's time zone.
+8. With and without a zone by the job's time zone; a wall-clock time that is skipped or occurs twice there
+   is a failure. Finer than the target's unit is a failure.
+
+Canonical text: plain decimals without exponent, `NaN`, `Infinity`, `true`, `2020-01-31`, `2020-01-31 23:59:59`,
+`2020-01-31 23:59:59.5`; a timestamp with zone has the wall clock of the job's time zone and its offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.plugins import date_text
+from airflow_provider_flinkx.plugins.base import Batch, Category, Reject
+
+#: A failing piece of a column is halved down to this many rows, which are then tried one by one.
+_SMALLEST_PIECE: Final = 32
+_SHOWN_CHARACTERS: Final = 100
+_UTC: Final = pa.timestamp("us", "UTC")
+_NAIVE: Final = pa.timestamp("us")
+
+_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "tinyint": pa.int8(),
+    "smallint": pa.int16(),
+    "short": pa.int16(),
+    "year": pa.int16(),
+    "int": pa.int32(),
+    "integer": pa.int32(),
+    "int32": pa.int32(),
+    "mediumint": pa.int64(),
+    "bigint": pa.int64(),
+    "long": pa.int64(),
+    "int64": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "string": pa.string(),
+    "varchar": pa.string(),
+    "varchar2": pa.string(),
+    "nvarchar": pa.string(),
+    "char": pa.string(),
+    "text": pa.string(),
+    "keyword": pa.string(),
+    "binary": pa.binary(),
+    "date": pa.date32(),
+    "datetime": _NAIVE,
+    "time": pa.time64("us"),
+}
+_MOST_DIGITS: Final = 76
+
+
+class Converted(NamedTuple):
+    """A converted column; a failing position is null in `array` and has its message in `failures`."""
+
+    array: pa.Array
+    failures: dict[int, str]
+
+
+class Conformed(NamedTuple):
+    """Rows that have the schema's types, rejects for the others, and which rows were kept (None: all)."""
+
+    rows: pa.RecordBatch
+    rejects: list[Reject]
+    kept: np.ndarray[Any, np.dtype[np.int64]] | None
+
+
+def arrow_type(column: Column) -> pa.DataType | None:
+    """The Arrow type of a column's FlinkX type name (job.md §11).
+
+    Returns:
+        None when the type is absent or unknown, or a decimal without precision: values stay as they are.
+    """
+    name = (column.type or "").lower()
+    if "timestamp" in name:
+        return _NAIVE
+    if name in ("decimal", "number") and column.type_arguments:
+        precision, scale = (*column.type_arguments, 0)[:2]
+        if not (1 <= precision <= _MOST_DIGITS and 0 <= scale <= precision):
+            raise JobInvalidError(
+                [f"type {column.type}({precision},{scale}): precision is 1 to 76, scale not above it"]
+            )
+        return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    return _TYPES.get(name)
+
+
+def field_name(column: Column) -> str:
+    """The name of a column in rejected rows: its name, else its index, else `val_<value>` (job.md §6)."""
+    if column.name is not None:
+        return column.name
+    return str(column.index) if column.index is not None else f"val_{column.value}"
+
+
+def convert(array: pa.Array, target: pa.DataType, *, timezone: str, format: str | None = None) -> Converted:
+    """Convert a column to `target` by the table of this module.
+
+    Args:
+        array: the column.
+        target: the wanted type.
+        timezone: IANA name; where wall-clock times without a zone are.
+        format: SimpleDateFormat pattern for text to date, or date to text.
+    """
+    array = _plain(array)
+    if array.type.equals(target) and format is None:
+        return Converted(array, {})
+    if pa.types.is_null(array.type):
+        return Converted(pa.nulls(len(array), target), {})
+    return _Conversion(array.type, target, timezone, format).run(array)
+
+
+def to_text(array: pa.Array, *, timezone: str) -> pa.StringArray:
+    """The canonical text of every value.
+
+    Raises:
+        pa.ArrowInvalid: a binary value is not UTF-8.
+    """
+    array = _plain(array)
+    return _STRICT[_kind(array.type), "string"](array, pa.string(), timezone)
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema, *, timezone: str, field_names: Sequence[str]) -> Conformed:
+    """Give every column of `batch` the type of the field at the same position in `schema`.
+
+    A row with a value that does not convert becomes a reject (conversion), a null in a field that
+    is not nullable one too (null). The first failing column names the reject.
+
+    Args:
+        batch: n rows x as many columns as `schema`.
+        schema: the wanted types; names are taken from it.
+        timezone: IANA name; where wall-clock times without a zone are.
+        field_names: source column names, for the rejects.
+    """
+    arrays: list[pa.Array] = []
+    reasons: dict[int, tuple[Category, str]] = {}
+    for field, column in zip(schema, batch.columns, strict=True):
+        array, failures = convert(column, field.type, timezone=timezone)
+        for position, message in failures.items():
+            reasons.setdefault(position, (Category.CONVERSION, f"column {field.name}: {message}"))
+        if not field.nullable and array.null_count:
+            for position in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)):
+                reasons.setdefault(
+                    int(position), (Category.NULL, f"column {field.name}: null in a column that needs a value")
+                )
+        arrays.append(array)
+    if not reasons:
+        return Conformed(pa.RecordBatch.from_arrays(arrays, schema=schema), [], None)
+    rejects = [Reject(json_row(batch, position, field_names), *reasons[position]) for position in sorted(reasons)]
+    kept = np.setdiff1d(np.arange(batch.num_rows), np.fromiter(reasons, dtype=np.int64))
+    return Conformed(
+        pa.RecordBatch.from_arrays([array.take(pa.array(kept)) for array in arrays], schema=schema), rejects, kept
+    )
+
+
+def json_row(batch: pa.RecordBatch, position: int, field_names: Sequence[str]) -> dict[str, Any]:
+    """One row as JSON values: numbers and booleans as they are, bytes as hexadecimal, the rest as canonical text."""
+    return {name: _json_value(column, position) for name, column in zip(field_names, batch.columns, strict=True)}
+
+
+def apply_columns(batch: pa.RecordBatch, columns: Sequence[Column], *, timezone: str) -> Batch:
+    """Constants, defaults, types and formats of a reader's `column` list (job.md §10, §11).
+
+    Empty text in a column of another type than text is null (job.md §11), then its default `value` if it has one.
+
+    Args:
+        batch: n rows x one column for each element of `columns`; what stands in place of a constant is not looked at.
+        columns: the reader's column list; empty (`["*"]`) leaves the batch as it is.
+        timezone: IANA name; where wall-clock times without a zone are.
+
+    Raises:
+        JobInvalidError: a constant or default does not fit the type of its column.
+    """
+    if not columns:
+        return Batch(batch)
+    arrays: list[pa.Array] = []
+    reasons: dict[int, str] = {}
+    for column, array in zip(columns, batch.columns, strict=True):
+        converted, failures = _apply_column(array, column, timezone)
+        for position, message in failures.items():
+            reasons.setdefault(position, f"column {field_name(column)}: {message}")
+        arrays.append(converted)
+    names = [field_name(column) for column in columns]
+    rows = pa.RecordBatch.from_arrays(arrays, names=names)
+    if not reasons:
+        return Batch(rows)
+    rejects = [Reject(json_row(batch, at, names), Category.CONVERSION, reasons[at]) for at in sorted(reasons)]
+    kept = np.setdiff1d(np.arange(batch.num_rows), np.fromiter(reasons, dtype=np.int64))
+    return Batch(rows.take(pa.array(kept)), rejects)
+
+
+def _apply_column(array: pa.Array, column: Column, timezone: str) -> Converted:
+    target = arrow_type(column)
+    if column.value is not None and column.name is None and column.index is None:
+        constant = constant_value(column, target or pa.string(), timezone)
+        return Converted(pa.repeat(constant, len(array)), {})
+    array = _plain(array)
+    if target is None:
+        target = pa.string() if pa.types.is_null(array.type) else array.type
+    if pa.types.is_string(array.type) and not pa.types.is_string(target) and not pa.types.is_binary(target):
+        array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
+    absent = array.is_null() if column.value is not None and array.null_count else None
+    converted, failures = convert(array, target, timezone=timezone, format=column.format)
+    if absent is not None:
+        converted = pc.if_else(absent, constant_value(column, target, timezone), converted)
+    return Converted(converted, failures)
+
+
+def constant_value(column: Column, target: pa.DataType, timezone: str) -> pa.Scalar:
+    """The constant or default `value` of a column, as a scalar of `target`.
+
+    Raises:
+        JobInvalidError: the text does not fit the type.
+    """
+    format = None if pa.types.is_string(target) else column.format
+    array, failures = convert(pa.array([column.value], pa.string()), target, timezone=timezone, format=format)
+    if failures:
+        raise JobInvalidError([f"column {field_name(column)}: value {failures[0]}"])
+    return array[0]
+
+
+def _json_value(column: pa.Array, position: int) -> Any:
+    piece = _plain(column.slice(position, 1))
+    kind = _kind(piece.type)
+    if piece.null_count or kind == "null":
+        return None
+    if kind in ("integer", "bool", "string"):
+        return piece[0].as_py()
+    if kind == "binary":
+        return piece[0].as_py().hex()
+    if kind == "float" and pc.is_finite(piece)[0].as_py():
+        return piece[0].as_py()
+    return to_text(piece, timezone="UTC")[0].as_py() if kind else str(piece[0])
+
+
+class _Conversion:
+    """One column's way from a source to a target type: all at once, by halves where that fails."""
+
+    def __init__(self, source: pa.DataType, target: pa.DataType, timezone: str, format: str | None) -> None:
+        self.target = target
+        self.timezone = timezone
+        self.pattern = date_text.pattern(format) if format is not None else None
+        kinds = _kind(source), _kind(target)
+        self.from_text = kinds[0] == "string" and kinds[1] in _TEMPORAL
+        self.by_value = self.pattern is not None and (
+            self.from_text or (kinds[1] == "string" and kinds[0] in _TEXT_OR_DATE)
+        )
+        self.strict = _STRICT.get(kinds)
+
+    def run(self, array: pa.Array) -> Converted:
+        if self.strict is None:
+            message = f"{array.type} cannot become {self.target}"
+            positions = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
+            return Converted(pa.nulls(len(array), self.target), {int(at): message for at in positions})
+        if self.by_value:
+            return self._one_by_one(array)
+        try:
+            return Converted(self.strict(array, self.target, self.timezone), {})
+        except pa.ArrowInvalid:
+            if len(array) <= _SMALLEST_PIECE:
+                return self._one_by_one(array)
+        middle = len(array) // 2
+        first, second = self.run(array.slice(0, middle)), self.run(array.slice(middle))
+        failures = first.failures | {middle + position: text for position, text in second.failures.items()}
+        return Converted(pa.concat_arrays([first.array, second.array]), failures)
+
+    def _one_by_one(self, array: pa.Array) -> Converted:
+        pieces: list[pa.Array] = []
+        failures: dict[int, str] = {}
+        for position in range(len(array)):
+            piece = array.slice(position, 1)
+            try:
+                pieces.append(self._single(piece) if piece.null_count == 0 else pa.nulls(1, self.target))
+            except (ValueError, OverflowError) as error:
+                failures[position] = self._message(piece, error)
+                pieces.append(pa.nulls(1, self.target))
+        return Converted(pa.concat_arrays(pieces) if pieces else pa.nulls(0, self.target), failures)
+
+    def _single(self, piece: pa.Array) -> pa.Array:
+        if self.from_text:
+            text = piece[0].as_py()
+            moment = self.pattern.parse(text) if self.pattern else date_text.parse(text)
+            return _from_moment(moment, self.target, self.timezone)
+        if self.by_value:
+            assert self.pattern is not None
+            return pa.array([self.pattern.format(_wall_clock(piece, self.timezone))], pa.string())
+        assert self.strict is not None
+        return self.strict(piece, self.target, self.timezone)
+
+    def _message(self, piece: pa.Array, error: Exception) -> str:
+        shown = str(_json_value(piece, 0))
+        if len(shown) > _SHOWN_CHARACTERS:
+            shown = f"{shown[:_SHOWN_CHARACTERS]}…"
+        why = "" if isinstance(error, pa.ArrowInvalid) else f" ({error})"
+        return f"{shown!r} of type {piece.type} does not fit {self.target}{why}"
+
+
+_TEMPORAL: Final = ("date", "time", "timestamp")
+_TEXT_OR_DATE: Final = ("string", "date", "timestamp")
+
+
+def _kind(arrow: pa.DataType) -> str:
+    """The row or column of the module's table; empty for types that do not cross between plugins."""
+    for kind, is_kind in _KINDS.items():
+        if is_kind(arrow):
+            return kind
+    return ""
+
+
+_KINDS: Final[Mapping[str, Callable[[pa.DataType], bool]]] = {
+    "string": pa.types.is_string,
+    "integer": pa.types.is_integer,
+    "float": pa.types.is_floating,
+    "decimal": pa.types.is_decimal,
+    "timestamp": pa.types.is_timestamp,
+    "date": pa.types.is_date32,
+    "bool": pa.types.is_boolean,
+    "binary": pa.types.is_binary,
+    "time": pa.types.is_time64,
+    "null": pa.types.is_null,
+}
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """The same values in one of the types that the table names: no dictionaries, large or fixed-size forms."""
+    arrow = array.type
+    if pa.types.is_dictionary(arrow):
+        return _plain(array.dictionary_decode())
+    if pa.types.is_large_string(arrow):
+        return array.cast(pa.string())
+    if pa.types.is_large_binary(arrow) or (pa.types.is_fixed_size_binary(arrow) and not pa.types.is_decimal(arrow)):
+        return array.cast(pa.binary())
+    if pa.types.is_float16(arrow):
+        return array.cast(pa.float32())
+    if pa.types.is_time32(arrow):
+        return array.cast(pa.time64("us"))
+    if pa.types.is_date64(arrow):
+        return array.cast(pa.date32())
+    if pa.types.is_timestamp(arrow) and arrow.tz not in (None, "UTC"):
+        return array.view(pa.timestamp(arrow.unit, "UTC"))
+    return array
+
+
+# Strict conversions: the whole array converts without a change, or pa.ArrowInvalid is raised.
+
+
+def _cast(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    return array.cast(target)
+
+
+def _require(condition: Any, what: str) -> None:
+    if not pc.all(condition, min_count=0).as_py():
+        raise pa.ArrowInvalid(what)
+
+
+def _number_to_bool(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    small = _STRICT[_kind(array.type), "integer"](array, pa.int8(), zone)
+    _require(pc.is_in(small, pa.array([0, 1, None], pa.int8())), "not 0 or 1")
+    return small.cast(target)
+
+
+def _integer_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    return array.cast(pa.decimal256(38, 0) if pa.types.is_decimal256(target) else pa.decimal128(38, 0)).cast(target)
+
+
+def _float_to_float(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    converted = array.cast(target)
+    same = pc.or_(pc.equal(converted.cast(array.type), array), pc.is_nan(array))
+    _require(same, "not exact")
+    return converted
+
+
+def _float_to_text(array: pa.Array, _target: pa.DataType, _zone: str) -> pa.Array:
+    text = array.cast(pa.string())
+    if not pc.all(pc.is_finite(array), min_count=0).as_py():
+        text = pc.if_else(pc.is_nan(array), "NaN", text)
+        text = pc.if_else(pc.equal(text, "inf"), "Infinity", text)
+        text = pc.if_else(pc.equal(text, "-inf"), "-Infinity", text)
+    return text
+
+
+def _float_to_decimal(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    return _text_to_decimal(_float_to_text(array, pa.string(), zone), target, zone)
+
+
+def _decimal_to_float(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    # Arrow's own cast divides and is off by one bit at times; parsing text gives the nearest float.
+    return _text_to_float(_decimal_to_text(array, pa.string(), zone), target, zone)
+
+
+def _decimal_to_text(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    text = array.cast(target)
+    if pc.any(pc.match_substring(text, "E"), min_count=0).as_py():
+        values = [None if value is None else format(value, "f") for value in array.to_pylist()]
+        return pa.array(values, pa.string())
+    return text
+
+
+def _bool_to_number(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    return _STRICT["integer", _kind(target)](array.cast(pa.int8()), target, zone)
+
+
+_INTEGER_TEXT: Final = r"^[+-]?[0-9]+$"
+_INFINITE_TEXT: Final = r"^[+-]?(?i:inf|infinity)$"
+_ZERO_TEXT: Final = r"^[+-]?[0.]+(?:[eE].*)?$"
+
+
+def _text_to_integer(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    text = pc.ascii_trim_whitespace(array)
+    # Arrow's own cast would take hexadecimal.
+    if pc.all(pc.match_substring_regex(text, _INTEGER_TEXT), min_count=0).as_py():
+        return pc.ascii_ltrim(text, "+").cast(target)
+    return text.cast(pa.decimal128(38, 9)).cast(target)
+
+
+def _text_to_float(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    text = pc.ascii_trim_whitespace(array)
+    number = text.cast(target)
+    # The cast makes infinity of what is too large, and zero of what is too small.
+    infinite, zero = pc.is_inf(number), pc.equal(number, pa.scalar(0, target))
+    if pc.any(pc.or_(infinite, zero), min_count=0).as_py():
+        _require(pc.match_substring_regex(text.filter(infinite), _INFINITE_TEXT), "too large")
+        _require(pc.match_substring_regex(text.filter(zero), _ZERO_TEXT), "too small")
+    return number
+
+
+def _text_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    return pc.ascii_trim_whitespace(array).cast(target)
+
+
+_TRUE_FALSE: Final = pa.array(["true", "t", "1", "false", "f", "0"])
+_TRUE_FALSE_VALUES: Final = pa.array([True, True, True, False, False, False])
+
+
+def _text_to_bool(array: pa.Array, _target: pa.DataType, _zone: str) -> pa.Array:
+    places = pc.index_in(pc.ascii_lower(pc.ascii_trim_whitespace(array)), _TRUE_FALSE)
+    if places.null_count != array.null_count:
+        raise pa.ArrowInvalid("not true or false")
+    return _TRUE_FALSE_VALUES.take(places)
+
+
+def _text_to_timestamp(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    if target.tz is None:
+        return array.cast(target)
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        return _place_in_zone(array.cast(pa.timestamp(target.unit)), zone).view(target)
+
+
+def _text_to_time(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    _require(pc.match_substring_regex(array, r"^[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?$"), "not a time")
+    moment = pc.binary_join_element_wise("1970-01-01 ", array, "").cast(pa.timestamp("ns"))
+    return moment.cast(pa.time64("ns")).cast(target)
+
+
+def _temporal_to_text(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    text = array.cast(target)
+    return pc.replace_substring_regex(text, r"\.?0*$", "") if _has_fraction(array.type) else text
+
+
+def _has_fraction(arrow: pa.DataType) -> bool:
+    return getattr(arrow, "unit", "s") != "s" and not pa.types.is_date(arrow)
+
+
+def _timestamp_to_text(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    if array.type.tz is None:
+        return _temporal_to_text(array, target, zone)
+    wall = _wall_time(array, zone)
+    text = _temporal_to_text(wall, target, zone)
+    seconds = pc.subtract(wall.cast(pa.timestamp("us")).cast(pa.int64()), array.cast(_UTC).cast(pa.int64()))
+    offsets = pc.divide(seconds, 1_000_000).dictionary_encode()
+    suffixes = pa.array([_offset_text(offset) for offset in offsets.dictionary.to_pylist()], pa.string())
+    return pc.binary_join_element_wise(text, suffixes.take(offsets.indices), "")
+
+
+def _offset_text(seconds: int) -> str:
+    size = abs(seconds)
+    text = f"{'-' if seconds < 0 else '+'}{size // 3600:02d}:{size // 60 % 60:02d}"
+    return f"{text}:{size % 60:02d}" if size % 60 else text
+
+
+def _number_to_temporal(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    numbers = _STRICT[_kind(array.type), "integer"](array, pa.int64(), zone)
+    lengths = pc.utf8_length(pc.ascii_ltrim(numbers.cast(pa.string()), "-")).drop_null().unique().to_pylist()
+    if not lengths:
+        return pa.nulls(len(array), target)
+    if max(lengths) < date_text.EPOCH_DAY_DIGITS:
+        days = numbers.cast(pa.int32()).view(pa.date32())
+        return _STRICT["date", _kind(target)](days, target, zone)
+    units = {1: "s", 1_000: "ms", 1_000_000: "us", 1_000_000_000: "ns"}
+    if len(lengths) > 1 or lengths[0] not in date_text.EPOCH_UNITS:
+        raise pa.ArrowInvalid("not one unit")
+    instants = numbers.view(pa.timestamp(units[date_text.EPOCH_UNITS[lengths[0]]], "UTC"))
+    return _STRICT["timestamp", _kind(target)](instants, target, zone)
+
+
+def _date_to_timestamp(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    midnight = array.cast(pa.timestamp(target.unit))
+    return midnight if target.tz is None else _place_in_zone(midnight, zone).view(target)
+
+
+def _timestamp_to_date(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    wall = array if array.type.tz is None else _wall_time(array, zone)
+    days = wall.cast(target)
+    _require(pc.equal(days.cast(wall.type), wall), "not midnight")
+    return days
+
+
+def _timestamp_to_timestamp(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    if target.tz is None and array.type.tz is not None:
+        array = _wall_time(array, zone)
+    elif target.tz is not None and array.type.tz is None:
+        array = _place_in_zone(array, zone)
+    return array.cast(target)
+
+
+def _wall_time(array: pa.Array, zone: str) -> pa.Array:
+    """UTC timestamps as the wall clock of `zone` shows them; UTC itself needs no time zone database."""
+    if zone == "UTC":
+        return array.view(pa.timestamp(array.type.unit))
+    return pc.local_timestamp(array.view(pa.timestamp(array.type.unit, zone)))
+
+
+def _place_in_zone(array: pa.Array, zone: str) -> pa.Array:
+    """Wall-clock times of `zone` as UTC timestamps."""
+    utc = pa.timestamp(array.type.unit, "UTC")
+    return array.view(utc) if zone == "UTC" else pc.assume_timezone(array, zone).view(utc)
+
+
+def _from_moment(moment: date_text.Moment, target: pa.DataType, zone: str) -> pa.Array:
+    kind = _kind(target)
+    if kind == "time":
+        if moment.time is None or moment.date is not None or moment.offset is not None:
+            raise ValueError("not a time of day alone")
+        return pa.array([moment.time], pa.time64("us")).cast(target)
+    if kind == "timestamp" and target.tz is not None:
+        return pa.array([moment.instant(zone)], _NAIVE).view(_UTC).cast(target)
+    wall = pa.array([moment.wall(zone)], _NAIVE)
+    return _STRICT["timestamp", kind](wall, target, zone)
+
+
+def _wall_clock(piece: pa.Array, zone: str) -> datetime:
+    """The one value of `piece` as a date and time: what a `format` writes."""
+    wall: datetime = convert(piece, _NAIVE, timezone=zone).array[0].as_py()
+    if wall is None:
+        raise ValueError("not a date or time")
+    return wall
+
+
+_STRICT: Final[Mapping[tuple[str, str], Callable[[pa.Array, pa.DataType, str], pa.Array]]] = {
+    ("integer", "integer"): _cast,
+    ("integer", "float"): _cast,
+    ("integer", "decimal"): _integer_to_decimal,
+    ("integer", "bool"): _number_to_bool,
+    ("integer", "string"): _cast,
+    ("integer", "date"): _number_to_temporal,
+    ("integer", "timestamp"): _number_to_temporal,
+    ("float", "integer"): _cast,
+    ("float", "float"): _float_to_float,
+    ("float", "decimal"): _float_to_decimal,
+    ("float", "bool"): _number_to_bool,
+    ("float", "string"): _float_to_text,
+    ("decimal", "integer"): _cast,
+    ("decimal", "float"): _decimal_to_float,
+    ("decimal", "decimal"): _cast,
+    ("decimal", "bool"): _number_to_bool,
+    ("decimal", "string"): _decimal_to_text,
+    ("decimal", "date"): _number_to_temporal,
+    ("decimal", "timestamp"): _number_to_temporal,
+    ("bool", "integer"): _cast,
+    ("bool", "float"): _bool_to_number,
+    ("bool", "decimal"): _bool_to_number,
+    ("bool", "bool"): _cast,
+    ("bool", "string"): _cast,
+    ("string", "integer"): _text_to_integer,
+    ("string", "float"): _text_to_float,
+    ("string", "decimal"): _text_to_decimal,
+    ("string", "bool"): _text_to_bool,
+    ("string", "string"): _cast,
+    ("string", "binary"): _cast,
+    ("string", "date"): _cast,
+    ("string", "time"): _text_to_time,
+    ("string", "timestamp"): _text_to_timestamp,
+    ("binary", "string"): _cast,
+    ("binary", "binary"): _cast,
+    ("date", "string"): _temporal_to_text,
+    ("date", "date"): _cast,
+    ("date", "timestamp"): _date_to_timestamp,
+    ("time", "string"): _temporal_to_text,
+    ("time", "time"): _cast,
+    ("timestamp", "string"): _timestamp_to_text,
+    ("timestamp", "date"): _timestamp_to_date,
+    ("timestamp", "timestamp"): _timestamp_to_timestamp,
+}
