@@ -1,0 +1,38 @@
+"""Names whose home differs between Airflow 2.11 and 3.3, and nothing else; the newest home first.
+
+Own code, because Airflow's constraint files hold a `common-compat` distribution that is too old to have these names.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DAG",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "BaseHook",
+    "BaseOperator",
+    "Connection",
+    "Context",
+    "mask_secret",
+]
+
+try:
+    from airflow.sdk import DAG, BaseOperator, Connection, Context
+    from airflow.sdk.log import mask_secret
+except ImportError:  # 2.11
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.models.connection import Connection
+    from airflow.models.dag import DAG
+    from airflow.utils.context import Context
+    from airflow.utils.log.secrets_masker import mask_secret
+
+try:
+    from airflow.sdk import BaseHook
+except ImportError:  # 2.11, 3.0
+    from airflow.hooks.base import BaseHook
+
+try:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+except ImportError:  # 2.11, 3.0, 3.1
+    from airflow.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
