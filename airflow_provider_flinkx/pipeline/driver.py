@@ -107,7 +107,7 @@ class Driver:
             report = self._execute()
         except BaseException as error:
             return self._failed(error)
-        self._emit("report", report={**report, "jobId": self._job_id(), "warnings": list(self.request.warnings)})
+        self._emit("report", report=self._complete(report))
         return 0
 
     def cancel(self) -> None:
@@ -161,11 +161,13 @@ class Driver:
         from airflow_provider_flinkx.pipeline import failure
 
         known = error if isinstance(error, exceptions.FlinkXError) else failure.decode(self._root_text(error))
-        known.report = dict(known.report or {}, warnings=list(self.request.warnings))
-        if self._job_client is not None:
-            known.report["jobId"] = self._job_id()
+        if known.report is not None:
+            known.report = self._complete(known.report)
         self._emit("failed", error=exceptions.to_json(known))
         return known.exit_code
+
+    def _complete(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        return {**report, "jobId": self._job_id(), "warnings": list(self.request.warnings)}
 
     def _root_text(self, error: BaseException) -> str:
         """The full text of what failed the job: the job's own result says more than the iterator's error."""
