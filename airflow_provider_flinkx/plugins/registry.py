@@ -7,14 +7,15 @@ whose value is `package.module:PLUGIN`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, metadata, resources
+from importlib import import_module, metadata
 from typing import Any, Literal
 
 from airflow_provider_flinkx.exceptions import MissingDriverError
+from airflow_provider_flinkx.jobs import schemas
+from airflow_provider_flinkx.jobs.problems import did_you_mean
 
 Side = Literal["reader", "writer"]
 ENTRY_POINT_GROUP = "airflow_provider_flinkx.plugins"
@@ -49,9 +50,7 @@ class Plugin:
 
     def schema(self, side: Side) -> Mapping[str, Any]:
         """The JSON Schema of the reader's or writer's `parameter`."""
-        text = resources.files(self.package).joinpath(f"{side}.schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return schemas.load(self.package, f"{side}.schema.json")
 
     def load(self, side: Side) -> type[Any]:
         """The Reader or Writer class.
@@ -84,10 +83,34 @@ def plugins() -> Mapping[str, Plugin]:
     return dict(sorted(found.items()))
 
 
+def schema_of(name: str) -> Mapping[str, Any]:
+    """The JSON Schema of the parameters of a reader or writer.
+
+    Args:
+        name: as in a job, such as `mysqlreader`; any letter case.
+
+    Raises:
+        LookupError: when there is no such plugin; the text says why, and names the nearest one.
+    """
+    parts = split_name(name)
+    if parts is None:
+        raise LookupError(f"{name!r} ends neither in reader nor in writer")
+    plugin_name, side = parts
+    plugin = plugins().get(plugin_name)
+    if plugin is not None and (plugin.reader if side == "reader" else plugin.writer):
+        return plugin.schema(side)
+    if plugin is not None:
+        raise LookupError(f"plugin {plugin_name!r} has no {side}")
+    if plugin_name in KNOWN_NOT_INSTALLED:
+        raise LookupError(f"plugin {plugin_name!r} is not installed; there are {', '.join(plugins())}")
+    known = [f"{known}{side}" for known in (*plugins(), *KNOWN_NOT_INSTALLED)]
+    raise LookupError(f"unknown plugin {name!r}{did_you_mean(name, known)}")
+
+
 def split_name(name: str) -> tuple[str, Side] | None:
     """`mysqlreader` -> ("mysql", "reader"); None when the name ends in neither word (job.md §2)."""
     lowered = name.lower()
     for side in ("reader", "writer"):
         if lowered.endswith(side) and len(lowered) > len(side):
-            return lowered[: -len(side)], side  # type: ignore[return-value]
+            return lowered[: -len(side)], side
     return None

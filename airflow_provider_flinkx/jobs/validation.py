@@ -1,0 +1,176 @@
+"""Turns a job document into a `Job`, or says everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from airflow_provider_flinkx.jobs import schemas
+from airflow_provider_flinkx.jobs.columns import parse_columns
+from airflow_provider_flinkx.jobs.model import Column, Content, Dirty, Endpoint, ErrorLimit, Job, Setting, Speed
+from airflow_provider_flinkx.jobs.parameters import Schema, fit, with_defaults
+from airflow_provider_flinkx.jobs.problems import Problems
+from airflow_provider_flinkx.jobs.references import SIDES, Side
+
+#: Name such as `mysqlreader` -> schema of its parameters; raises LookupError, whose text says why not.
+SchemaOf = Callable[[str], Schema]
+
+_CONTENT = "job.content[0]"
+_GMT_OFFSET = re.compile(r"(?:GMT|UTC)([+-])0?(\d{1,2})(?::?00)?", re.IGNORECASE)
+
+
+class Validation(NamedTuple):
+    """A job that can be run, and what its author should know about it."""
+
+    job: Job
+    warnings: tuple[str, ...]
+
+
+def job_schema() -> Schema:
+    """The JSON Schema of a job without the parameters of its reader and writer."""
+    return schemas.load("airflow_provider_flinkx.jobs", "job.schema.json")
+
+
+def validate(document: Mapping[str, Any], *, schema_of: SchemaOf, strict: bool = False) -> Validation:
+    """Check a job and fill in its defaults.
+
+    In `Endpoint.parameter` values have the types that the plugin's schema says, every key that has a
+    default is there (None where it means "not given"), each key has one spelling,
+    `connection[0].jdbcUrl` is a text and `connection[0].table` a list.
+
+    Args:
+        document: as `jobs.text.read_job` gives it.
+        schema_of: the schema of a plugin's parameters, such as `plugins.registry.schema_of`.
+        strict: warnings count as errors.
+
+    Raises:
+        JobInvalidError: with all problems, each with its path such as `job.content[0].reader.name`.
+    """
+    problems = Problems()
+    job = _object(fit(document, job_schema(), "", problems), "job")
+    setting = _setting(_object(job, "setting"), problems)
+    content = _content(job.get("content"), schema_of, problems)
+    if content is not None:
+        _check_pair(content, setting, problems)
+    problems.raise_errors(strict=strict)
+    assert content is not None, "a job without content has problems"
+    return Validation(Job(content, setting, document), tuple(problems.warnings))
+
+
+def _object(value: Any, key: str) -> Mapping[str, Any]:
+    """The object under a key, empty if it is not there or, which the schema has reported, something else."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _setting(value: Mapping[str, Any], problems: Problems) -> Setting:
+    if problems.errors:
+        return Setting()  # Some of its values may have the wrong type; the job does not run anyway.
+    speed, dirty = _object(value, "speed"), _object(value, "dirty")
+    return Setting(
+        speed=Speed(speed.get("channel", 1), max(speed.get("bytes", 0), 0) or None),
+        error_limit=_error_limit(value["errorLimit"]) if "errorLimit" in value else ErrorLimit(),
+        dirty=Dirty(dirty.get("path"), dirty.get("hadoopConfig", {}), dirty.get("format", "json")),
+        timezone=_timezone(value.get("timezone", "UTC"), problems),
+    )
+
+
+def _error_limit(block: Mapping[str, Any]) -> ErrorLimit:
+    """A key that is missing in the block sets no limit (job.md §4, §15.1)."""
+    record = block.get("record", -1)
+    return ErrorLimit(record=None if record == -1 else record, percentage=block.get("percentage"))
+
+
+def _timezone(name: str, problems: Problems) -> str:
+    offset = _GMT_OFFSET.fullmatch(name)
+    if offset:
+        # The signs of these names are the other way round.
+        hours = int(offset[2])
+        name = f"Etc/GMT{'-' if offset[1] == '+' else '+'}{hours}" if hours else "UTC"
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        problems.error("job.setting.timezone", f"unknown time zone {name!r}; use a name such as 'Asia/Shanghai'")
+    return name
+
+
+def _content(contents: Any, schema_of: SchemaOf, problems: Problems) -> Content | None:
+    if not isinstance(contents, list) or not contents or not isinstance(contents[0], Mapping):
+        return None  # The job's schema has reported it.
+    reader, writer = (_endpoint(contents[0].get(side), side, schema_of, problems) for side in SIDES)
+    return Content(reader, writer) if reader and writer else None
+
+
+def _endpoint(value: Any, side: Side, schema_of: SchemaOf, problems: Problems) -> Endpoint | None:
+    path = f"{_CONTENT}.{side}"
+    if value is None or value == {}:
+        problems.error(path, f"is empty: this is half a job; add a {side} with name and parameter")
+        return None
+    name, parameter = _object({side: value}, side).get("name"), _object({side: value}, side).get("parameter", {})
+    if isinstance(value, Mapping) and name is None:
+        problems.error(f"{path}.name", "is missing")
+    if not isinstance(name, str) or not isinstance(parameter, Mapping):
+        return None  # The job's schema has reported it.
+    name = name.strip().lower()
+    schema = _schema(name, side, schema_of, problems)
+    if schema is None:
+        return None
+    fitted = fit(parameter, schema, f"{path}.parameter", problems)
+    return Endpoint(name, with_defaults(fitted, schema), _columns(fitted, schema, f"{path}.parameter", problems))
+
+
+def _schema(name: str, side: Side, schema_of: SchemaOf, problems: Problems) -> Schema | None:
+    path = f"{_CONTENT}.{side}.name"
+    other = SIDES[1 - SIDES.index(side)]
+    if name.endswith(other):
+        problems.error(path, f"{name!r} is a {other}, this is the place of the {side}")
+        return None
+    try:
+        return schema_of(name)
+    except LookupError as error:
+        problems.error(path, str(error.args[0]))
+        return None
+
+
+def _columns(parameter: Mapping[str, Any], schema: Schema, path: str, problems: Problems) -> tuple[Column, ...]:
+    columns = parameter.get("column")
+    if not isinstance(columns, list):
+        return ()
+    unknown_type = _object(_object(schema, "properties"), "column").get("x-unknown-type")
+    return parse_columns(columns, f"{path}.column", problems, unknown_type=unknown_type)
+
+
+def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
+    """What no schema can say: rules over several places of the job."""
+    reader, writer = content.reader, content.writer
+    path = f"{_CONTENT}.reader.parameter"
+    if reader.columns and writer.columns and len(reader.columns) != len(writer.columns):
+        problems.error(
+            f"{_CONTENT}.writer.parameter.column",
+            f"has {len(writer.columns)} columns, the reader has {len(reader.columns)}: they are matched by their place",
+        )
+    if setting.speed.channel > 1 and reader.parameter.get("splitPk", "") is None:
+        problems.warn(
+            f"{path}.splitPk",
+            f"not given with {setting.speed.channel} channels: a primary or unique key is used if there is one",
+        )
+    if reader.parameter.get("customSql") and _has_table(reader.parameter.get("connection")):
+        problems.warn(f"{path}.connection[0].table", "is not read, because customSql is given")
+    _check_increment_column(reader, f"{path}.increColumn", problems)
+
+
+def _has_table(connection: Any) -> bool:
+    return isinstance(connection, list) and bool(connection) and "table" in _object({"first": connection[0]}, "first")
+
+
+def _check_increment_column(reader: Endpoint, path: str, problems: Problems) -> None:
+    """The column must be one of `column` (job.md §8); with `["*"]` only the database knows."""
+    wanted = reader.parameter.get("increColumn")
+    if wanted is None or not reader.columns:
+        return
+    names = [column.name for column in reader.columns]
+    is_place = isinstance(wanted, int) or (wanted not in names and str(wanted).isdecimal())
+    if not (0 <= int(wanted) < len(names) if is_place else wanted in names):
+        problems.error(path, f"{wanted!r} is not in column")
