@@ -1,0 +1,44 @@
+"""One real Airflow for all tests of this folder, with connections to the real databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.airflow.scheduler.services import AirflowServices
+from tests.servers import MariadbDatabase, PostgresDatabase
+
+
+@pytest.fixture(scope="session")
+def source(mariadb: MariadbDatabase) -> MariadbDatabase:
+    """The database that the DAGs read from."""
+    return mariadb.fresh_database()
+
+
+@pytest.fixture(scope="session")
+def target(postgres: PostgresDatabase) -> PostgresDatabase:
+    """The database that the DAGs write to."""
+    return postgres.fresh_database()
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: PostgresDatabase,
+    source: MariadbDatabase,
+    target: PostgresDatabase,
+) -> Iterator[AirflowServices]:
+    """Running services, whose connections `source` and `target` lead to those databases."""
+    services = AirflowServices(
+        home=tmp_path_factory.mktemp("airflow"),
+        dags=Path(__file__).parent / "dags",
+        metadata=postgres.fresh_database(),
+        connections={"source": source.url, "target": target.url.replace("postgresql", "postgres", 1)},
+    )
+    try:
+        services.start()
+        yield services
+    finally:
+        services.stop()
