@@ -11,12 +11,11 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from typing import TypeVar
 
 import pytest
 
 from tests.servers import (
-    Database,
+    DatabaseType,
     MariadbDatabase,
     PostgresDatabase,
     ServerMissingError,
@@ -24,7 +23,6 @@ from tests.servers import (
     postgres_server,
 )
 
-Server = TypeVar("Server", bound=Database)
 NO_SKIP = os.environ.get("FLINKX_TEST_NO_SKIP") == "1"
 
 
@@ -43,12 +41,12 @@ def mariadb() -> Iterator[MariadbDatabase]:
 
 
 @contextlib.contextmanager
-def _server(variable: str, kind: type[Server], start: Callable[[], AbstractContextManager[Server]]) -> Iterator[Server]:
+def _server(
+    variable: str, kind: type[DatabaseType], start: Callable[[], AbstractContextManager[DatabaseType]]
+) -> Iterator[DatabaseType]:
     """The database named in the environment, or a server of our own."""
     if url := os.environ.get(variable):
-        database = kind.from_url(url)
-        assert isinstance(database, kind)
-        yield database
+        yield kind.from_url(url)
         return
     with contextlib.ExitStack() as stack:
         try:

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import psutil
@@ -32,6 +32,7 @@ START_SECONDS = 90
 STOP_SECONDS = 20
 USER = "flinkx"
 PASSWORD = "a:Real/Pass@word%1"  # with the characters that break a badly quoted URL
+DatabaseType = TypeVar("DatabaseType", bound="Database")
 _serial = itertools.count(1)
 
 
@@ -142,7 +143,7 @@ class Database(abc.ABC):
     url_scheme: ClassVar[str]
 
     @classmethod
-    def from_url(cls, url: str) -> Database:
+    def from_url(cls: type[DatabaseType], url: str) -> DatabaseType:
         """The database at `scheme://user:password@host:port/database`."""
         parts = urlsplit(url)
         if not (parts.hostname and parts.port and parts.username and parts.path.strip("/")):
@@ -165,7 +166,7 @@ class Database(abc.ABC):
     def connect(self) -> Any:
         """A new DB-API connection in autocommit mode."""
 
-    def fresh_database(self) -> Database:
+    def fresh_database(self: DatabaseType) -> DatabaseType:
         """A new empty database on the same server, with the same login."""
         name = f"test_{os.getpid()}_{next(_serial)}_{secrets.token_hex(3)}"
         self.execute(f"CREATE DATABASE {name}")
