@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Literal
 
 from airflow_provider_flinkx.exceptions import JobFileError
-from airflow_provider_flinkx.plugins.registry import Plugin, Side, plugins
+from airflow_provider_flinkx.plugins.registry import Plugin, Side, load, plugins
 
 FieldKind = Literal["string", "integer", "boolean", "json"]
 
@@ -170,8 +169,7 @@ def connection_type(plugin: Plugin) -> ConnectionType | None:
     """The connection type that a plugin declares, if any."""
     if plugin.connection is None:
         return None
-    module, _, attribute = plugin.connection.partition(":")
-    declared: ConnectionType = getattr(import_module(module), attribute)
+    declared: ConnectionType = load(plugin.connection, f"the connection of {plugin.name}", plugin.extra)
     return declared
 
 

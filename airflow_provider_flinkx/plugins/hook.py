@@ -21,8 +21,10 @@ class DeclaredHook(BaseHook):  # type: ignore[misc]
     declared: ClassVar[ConnectionType]
     conn_name_attr: ClassVar[str] = "conn_id"
 
-    def __init_subclass__(cls, *, connection: ConnectionType, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, connection: ConnectionType | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if connection is None:  # a base of such hooks
+            return
         cls.declared = connection
         cls.conn_type = connection.conn_type
         cls.hook_name = connection.name
@@ -97,17 +99,13 @@ def form_widgets(connection: ConnectionType) -> dict[str, Any]:
 
 def _widget(field: Field) -> Any:
     # Here, because a worker of Airflow 3 has none of these packages.
-    from wtforms import BooleanField, IntegerField, PasswordField, StringField, TextAreaField
+    from wtforms import BooleanField, IntegerField, PasswordField, StringField
     from wtforms.validators import Optional, any_of
 
     if field.kind == "boolean":
         return BooleanField(field.label, description=field.description, default=bool(field.default))
-    if field.secret:
-        kind = PasswordField
-    elif field.kind == "json":
-        kind = TextAreaField
-    else:
-        kind = IntegerField if field.kind == "integer" else StringField
+    # Airflow 2 knows no other kinds of field, only other widgets.
+    kind = IntegerField if field.kind == "integer" else PasswordField if field.secret else StringField
     validators = [Optional(), any_of(field.choices)] if field.choices else [Optional()]
     return kind(
         field.label,

@@ -61,15 +61,29 @@ class Plugin:
         target = self.reader if side == "reader" else self.writer
         if target is None:
             raise MissingDriverError(f"plugin {self.name} has no {side}")
-        module, _, attribute = target.partition(":")
-        try:
-            loaded: type[Any] = getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            hint = f"pip install 'airflow-provider-flinkx[{self.extra}]'" if self.extra else f"install {error.name}"
-            raise MissingDriverError(
-                f"{self.name}{side} needs the Python package {error.name!r}, which is not installed here: {hint}"
-            ) from error
+        loaded: type[Any] = load(target, f"{self.name}{side}", self.extra)
         return loaded
+
+
+def load(target: str, needed_by: str, extra: str | None) -> Any:
+    """Import what a declaration names as `module:name`.
+
+    Args:
+        target: module and name.
+        needed_by: who needs it, for the message.
+        extra: the extra of this distribution that brings the packages that it imports.
+
+    Raises:
+        MissingDriverError: when one of them is not installed.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        hint = f"pip install 'airflow-provider-flinkx[{extra}]'" if extra else f"install {error.name}"
+        raise MissingDriverError(
+            f"{needed_by} needs the Python package {error.name!r}, which is not installed here: {hint}"
+        ) from error
 
 
 @cache
