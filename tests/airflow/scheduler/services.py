@@ -100,6 +100,10 @@ class AirflowServices:
         states: Counter[str] = self._await(ended, seconds, f"{count} runs of {dag_id}")
         return states
 
+    def await_query(self, statement: str, seconds: float) -> None:
+        """Wait until the metadata database answers true."""
+        self._await(lambda: self.query(statement) == [(True,)], seconds, statement)
+
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the metadata database."""
         return self._metadata.query(statement)
