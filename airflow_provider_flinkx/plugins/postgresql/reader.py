@@ -1,0 +1,234 @@
+"""postgresqlreader: streams tables and queries of PostgreSQL as Arrow batches by ADBC's binary COPY."""
+
+# ruff: noqa: S608 -- SQL is made here of quoted names, and of what the job itself gives as SQL
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import adbc_driver_manager
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_flinkx.plugins.base import Split
+from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL, RowConnection
+from airflow_provider_flinkx.plugins.postgresql.types import SourceType
+from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
+from airflow_provider_flinkx.plugins.relational.splits import Sample
+
+#: Bytes per batch; small enough for read-ahead in every channel, large enough that a batch's fixed cost vanishes.
+BATCH_BYTES = 4 << 20
+SAMPLED_ROWS = 30_000
+_QUANTILES = 199
+_DIRECT_ROWS = 200_000
+_BYTES_PER_ROW_GUESS = 100
+_TID_RANGE_SCANS = 140_000
+
+#: The driver moves infinity by the distance of its epoch from Arrow's, which wraps around. Nothing below
+#: 4713 BC, PostgreSQL's first year, is a real value.
+_FIRST_TIMESTAMP = -210_866_803_200_000_000
+_FIRST_DATE = -2_440_588
+_INFINITIES = {
+    -9_222_425_352_054_775_809: "infinity",
+    -9_222_425_352_054_775_808: "-infinity",
+    -2_147_472_692: "infinity",
+    -2_147_472_691: "-infinity",
+}
+_MIDNIGHT_AFTER = 86_400_000_000
+
+_UNIQUE_KEY = """
+SELECT a.attname, NOT a.attnotnull
+FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+JOIN pg_opclass o ON o.oid = i.indclass[0] JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+WHERE i.indrelid = %s::regclass AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL
+  AND i.indkey[0] > 0
+ORDER BY i.indisprimary DESC, a.attnum LIMIT 1
+"""
+
+
+class PostgreSQLReader(RelationalReader):
+    """Reads a table or a query of PostgreSQL (postgresql.md)."""
+
+    database_class = PostgreSQL
+    orders: ClassVar[bool] = True
+    database: PostgreSQL
+    _rows: RowConnection | None = None
+
+    def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
+        """Ask the server for the types of the query's columns."""
+        quoted = "*" if names is None else ", ".join(map(self.database.quote, names))
+        cursor.execute(f"SELECT {quoted} FROM {self.relation} LIMIT 0".encode())
+        found = [(column.name, column.type_code, column._fmod) for column in cursor.description]
+        cursor.execute("SELECT oid, typname FROM pg_type WHERE oid = ANY(%s)", ([code for _, code, _ in found],))
+        type_names = dict(cursor.fetchall())
+        columns = []
+        for name, code, modifier in found:
+            source = SourceType(type_names[code], modifier)
+            metadata = {"source_type": source.name}
+            expression = source.expression(self.database.quote(name))
+            columns.append(SourceColumn(name, expression, pa.field(name, source.arrow, metadata=metadata)))
+        return columns
+
+    def read(self, split: Split) -> Iterator[Any]:
+        """Stream the rows of a split."""
+        complete = False
+        try:
+            yield from super().read(split)
+            complete = True
+        except (adbc_driver_manager.Error, OSError) as error:
+            raise self.database.failure(error, f"read {self.source_label}") from error
+        finally:
+            if not complete:
+                self.close()  # a half-read COPY occupies its connection
+
+    def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
+        """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
+        if self._rows is None:
+            self._rows = self.database.connect_rows()
+        rows, columns = self._rows, self.selected
+        with _FirstBatchDeadline(rows, self.parameter.get("queryTimeOut") or 0) as deadline:
+            for batch in rows.batches(statement, BATCH_BYTES):
+                deadline.met()
+                arrays = [_tidy(array, column.field.type) for array, column in zip(batch.columns, columns)]  # noqa: B905
+                fields = [_field(column.field, array) for column, array in zip(columns, arrays, strict=True)]
+                yield (pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch)
+
+    def close(self) -> None:
+        """Close the connection that rows are read by."""
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
+
+    def row_estimate(self, cursor: Any) -> int | None:
+        """The planner's number, or a guess by size for a table that was never analysed."""
+        cursor.execute(
+            "SELECT relkind, reltuples::bigint, pg_relation_size(oid) FROM pg_class WHERE oid = %s::regclass",
+            (self.database.table,),
+        )
+        kind, rows, size = cursor.fetchone()
+        if kind not in (b"r", b"m", "r", "m"):
+            return None
+        # A stale number of a table that has grown since must not make one split of it.
+        return max(int(rows), int(size) // _BYTES_PER_ROW_GUESS if rows <= 0 else int(size) // 2000)
+
+    def find_key(self, cursor: Any) -> Key | None:
+        """The primary key, or the first unique index of one column."""
+        cursor.execute(_UNIQUE_KEY, (self.database.table,))
+        found = cursor.fetchone()
+        return Key(*found) if found else None
+
+    def key_nullable(self, cursor: Any, name: str) -> bool:
+        """Whether the table's column may be null; a query's may always."""
+        if not self.is_table:
+            return True
+        cursor.execute(
+            "SELECT attnotnull FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s",
+            (self.database.table, name),
+        )
+        found = cursor.fetchone()
+        return not (found and found[0])
+
+    def sample(self, cursor: Any, key: str, where: str, rows: int | None) -> Sample:
+        """Quantiles of the keys: of some pages of a large table, of all rows otherwise."""
+        pages = ""
+        share = 1.0
+        if rows is not None and rows > _DIRECT_ROWS:
+            share = SAMPLED_ROWS / rows
+            pages = f" TABLESAMPLE SYSTEM ({share * 100:.6f}) REPEATABLE (1)"
+        fractions = ", ".join(f"{part / (_QUANTILES + 1):.4f}" for part in range(1, _QUANTILES + 1))
+        quoted = self.database.quote(key)
+        query = (
+            f"SELECT count(*), (percentile_disc(ARRAY[{fractions}]) WITHIN GROUP (ORDER BY {quoted}))::text[] "
+            f"FROM {self.relation}{pages}{where}"
+        )
+        cursor.execute(query.encode())
+        count, keys = cursor.fetchone()
+        return Sample(round(count / share), [self.database.literal(key) for key in keys or ()])
+
+    def ranges_without_key(self, cursor: Any, count: int) -> Sequence[str]:
+        """Ranges of pages, which PostgreSQL 14 and later read without looking at the others."""
+        if cursor.connection.info.server_version < _TID_RANGE_SCANS:
+            return ()
+        cursor.execute(
+            "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint", (self.database.table,)
+        )
+        (pages,) = cursor.fetchone()
+        starts = sorted({pages * part // count for part in range(count)})
+        tids = [f"'({start},0)'::tid" for start in starts]
+        conditions = [f"ctid >= {low} AND ctid < {high}" for low, high in zip(tids, tids[1:], strict=False)]
+        return [*conditions, f"ctid >= {tids[-1]}"]
+
+    def greatest(self, cursor: Any, column: str, where: str) -> str | None:
+        """The greatest value as text."""
+        cursor.execute(f"SELECT max({column})::text FROM {self.relation}{where}".encode())
+        found: str | None = cursor.fetchone()[0]
+        return found
+
+
+class _FirstBatchDeadline:
+    """Cancels a query that gives nothing within `queryTimeOut` seconds, as FlinkX's statement timeout does.
+
+    The time that the writer takes does not count: rows are streamed, and the query lasts as long as the writing.
+    """
+
+    def __init__(self, rows: RowConnection, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, rows.cancel) if seconds > 0 else None
+
+    def __enter__(self) -> _FirstBatchDeadline:
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.met()
+
+    def met(self) -> None:
+        """The first batch is there."""
+        if self._timer:
+            self._timer.cancel()
+
+
+def _field(declared: pa.Field, array: pa.Array) -> pa.Field:
+    return declared if array.type == declared.type else declared.with_type(array.type)
+
+
+def _tidy(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """A column as the reader's schema has it, or as text where Arrow has no such value."""
+    if pa.types.is_decimal(wanted):
+        return _decimal_or_text(array, wanted)
+    if pa.types.is_temporal(wanted) and len(array) > array.null_count:
+        return _temporal_or_text(array)
+    return array
+
+
+def _decimal_or_text(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    try:
+        return array.cast(wanted)
+    except pa.ArrowInvalid:
+        return array  # NaN or infinity
+
+
+def _temporal_or_text(array: pa.Array) -> pa.Array:
+    numbers = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
+    bounds = pc.min_max(numbers)
+    if pa.types.is_time(array.type):
+        return (
+            _spelled(array, numbers, {_MIDNIGHT_AFTER: "24:00:00"})
+            if bounds["max"].as_py() >= _MIDNIGHT_AFTER
+            else array
+        )
+    first = _FIRST_DATE if pa.types.is_date32(array.type) else _FIRST_TIMESTAMP
+    return _spelled(array, numbers, _INFINITIES) if bounds["min"].as_py() < first else array
+
+
+def _spelled(array: pa.Array, numbers: pa.Array, spellings: dict[int, str]) -> pa.Array:
+    """The column as text, with the values that Arrow lacks spelled out."""
+    values = numbers.fill_null(0).to_numpy(zero_copy_only=False)
+    special = np.isin(values, list(spellings))
+    texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
+    for position in np.flatnonzero(special):
+        texts[position] = spellings[int(values[position])]
+    return pa.array(texts, pa.string())

@@ -1,0 +1,122 @@
+"""One database server as the readers and writers of this package see it: logins, names, errors.
+
+Each database has a subclass; drivers are imported there. Planning (metadata, keys, preSql) goes through an
+ordinary DB-API connection, rows go through the bulk paths of the database's own reader and writer.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvalidError
+from airflow_provider_flinkx.plugins.relational.jdbc import Address, address_of, connection_of
+from airflow_provider_flinkx.plugins.relational.names import split_table_name
+
+#: Seconds for all servers of an address together; the issue allows 15 for the whole refusal.
+CONNECT_SECONDS = 10
+
+
+class Database(abc.ABC):
+    """A login to one database, made from the parameter of a reader or writer.
+
+    Attributes:
+        address: servers, database and login.
+        session: statements to run at the start of each connection.
+    """
+
+    product: ClassVar[str]
+    schemes: ClassVar[Collection[str]]
+    default_port: ClassVar[int]
+
+    def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
+        self.address: Address = address_of(parameter, schemes=self.schemes, default_port=self.default_port)
+        self.session: Sequence[str] = tuple(parameter.get("session") or ())
+        self.timezone = timezone
+        self._parameter = parameter
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.address}"
+
+    @abc.abstractmethod
+    def connect(self) -> Any:
+        """A new DB-API connection outside of a transaction, autocommit off.
+
+        Raises:
+            ConnectionFailedError, AccessDeniedError, NotFoundError: within 15 s, with host and database.
+        """
+
+    @abc.abstractmethod
+    def failure(self, error: BaseException, doing: str) -> FlinkXError:
+        """The error of a driver as one of this package: one line, with the server, without a password."""
+
+    @abc.abstractmethod
+    def quote(self, name: str) -> str:
+        """An identifier in quotes."""
+
+    @abc.abstractmethod
+    def literal(self, value: str) -> str:
+        """A text as an SQL literal."""
+
+    @property
+    def table_name(self) -> tuple[str, ...]:
+        """Parts of `connection[0].table`, its schema in front where `connection[0].schema` gives one."""
+        connection = connection_of(self._parameter)
+        table = connection.get("table")
+        if isinstance(table, (list, tuple)):
+            table = table[0] if table else None
+        if not table:
+            raise JobInvalidError(["connection[0].table: missing"])
+        parts = split_table_name(table)
+        schema = connection.get("schema")
+        return (schema, *parts) if schema and len(parts) == 1 else parts
+
+    @property
+    def table(self) -> str:
+        """The table's name in quotes, as it stands in statements."""
+        return ".".join(self.quote(part) for part in self.table_name)
+
+    @property
+    def table_label(self) -> str:
+        """The table's name as it stands in messages."""
+        return ".".join(self.table_name)
+
+    @contextlib.contextmanager
+    def planning(self, doing: str) -> Iterator[Any]:
+        """A cursor in one transaction, committed at the end and taken back on any error.
+
+        Args:
+            doing: what the message says was tried when a statement fails.
+        """
+        connection = self.connect()
+        try:
+            with contextlib.closing(connection.cursor()) as cursor:
+                yield cursor
+            connection.commit()
+        except FlinkXError:
+            raise
+        except Exception as error:
+            raise self.failure(error, doing) from error
+        finally:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    def run_all(self, cursor: Any, key: str, statements: Sequence[str]) -> None:
+        """Run the statements of `preSql` or `postSql` (job.md §14); an error names the statement.
+
+        Raises:
+            DataError: with the key and the number of the failing statement, counted from 0.
+        """
+        for number, statement in enumerate(statements):
+            try:
+                cursor.execute(statement)
+                while cursor.nextset():
+                    pass
+            except Exception as error:
+                raise self.failure(error, f"{key}[{number}]") from error
+
+    def error(self, kind: type[DataError], message: str) -> DataError:
+        """An error of this package about this server."""
+        return kind(self.address.conceal(f"{self}: {message}"))

@@ -1,0 +1,99 @@
+"""Reads a JDBC URL: servers, database and parameters (job.md §13, §14).
+
+Nothing of a login is kept in what this module prints: `str(address)` is `host:port/database`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from airflow_provider_flinkx.exceptions import JobInvalidError
+
+_URL = re.compile(
+    r"jdbc:(?P<scheme>[a-z0-9]+)(?::(?:loadbalance|replication|sequential|failover))?:"
+    r"(?://(?P<servers>[^/?]*)/?)?(?P<database>[^?]*)(?:\?(?P<query>.*))?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of a JDBC URL."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a database is, and who logs in. Servers are tried in their order."""
+
+    servers: tuple[Server, ...]
+    database: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return f"{','.join(map(str, self.servers))}/{self.database}"
+
+    def parameter(self, *names: str) -> str | None:
+        """The first of these URL parameters that is set; names are compared without case."""
+        lowered = {name.lower(): value for name, value in self.parameters.items()}
+        return next((lowered[name.lower()] for name in names if lowered.get(name.lower())), None)
+
+    def conceal(self, text: str) -> str:
+        """`text` as one line, without the password."""
+        line = " ".join(text.split())
+        return line.replace(self.password, "***") if self.password else line
+
+
+def address_of(parameter: Mapping[str, Any], *, schemes: Collection[str], default_port: int) -> Address:
+    """The address in a reader's or writer's parameter: `connection[0].jdbcUrl`, `username`, `password`.
+
+    Args:
+        parameter: validated parameters; `jdbcUrl` may be a text or a list (element 0 counts, job.md §2).
+        schemes: accepted words after `jdbc:`.
+        default_port: for servers without a port.
+
+    Raises:
+        JobInvalidError: when there is no URL or it cannot be read.
+    """
+    connection = connection_of(parameter)
+    url = connection.get("jdbcUrl")
+    if isinstance(url, (list, tuple)):
+        url = url[0] if url else None
+    if not url:
+        raise JobInvalidError(["connection[0].jdbcUrl: missing"])
+    match = _URL.fullmatch(url.strip())
+    if match is None or match["scheme"].lower() not in schemes:
+        expected = f"jdbc:{min(schemes)}://host:{default_port}/database"
+        raise JobInvalidError([f"connection[0].jdbcUrl: not of the form {expected}"])
+    parameters = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
+    user = parameter.get("username") or connection.get("username") or parameters.pop("user", None)
+    password = parameter.get("password") or connection.get("password") or parameters.pop("password", None)
+    parameters.pop("user", None)
+    parameters.pop("password", None)
+    servers = tuple(_server(text, default_port) for text in (match["servers"] or "localhost").split(","))
+    return Address(servers, unquote(match["database"]), user, password, parameters)
+
+
+def connection_of(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`connection[0]`, the only element that is used (job.md §2)."""
+    connections = parameter.get("connection") or [{}]
+    first: Mapping[str, Any] = connections[0]
+    return first
+
+
+def _server(text: str, default_port: int) -> Server:
+    match = re.fullmatch(r"(?:\[(?P<address>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d+))?", text.strip())
+    if match is None:
+        raise JobInvalidError([f"connection[0].jdbcUrl: {text!r} is not host:port"])
+    return Server(match["address"] or match["host"] or "localhost", int(match["port"] or default_port))

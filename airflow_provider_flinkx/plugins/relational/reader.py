@@ -1,0 +1,247 @@
+"""What the readers of all databases do alike: the query, splits, an incremental read, the column rules.
+
+A database's own reader says what its columns are, where a key can be cut, and streams a query as record batches.
+"""
+
+# ruff: noqa: S608 -- SQL is made here of quoted names, and of what the job itself gives as SQL
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from airflow_provider_flinkx.exceptions import JobInvalidError, NotFoundError
+from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.plugins.base import Batch, Reader, RunContext, Split
+from airflow_provider_flinkx.plugins.conversion import apply_columns, arrow_type, field_name
+from airflow_provider_flinkx.plugins.relational.database import Database
+from airflow_provider_flinkx.plugins.relational.incremental import Bounds, location_to_text, text_to_location
+from airflow_provider_flinkx.plugins.relational.splits import Sample, boundaries, key_ranges, split_count
+
+#: `ROW_NUMBER(expr)` as splitPk (job.md §13.1): numbers that two queries need not give alike.
+_ROW_NUMBER = re.compile(r"\s*row_number\s*\(.*\)\s*", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column that is selected.
+
+    Args:
+        name: its name in the source.
+        expression: what the query selects, so that the driver gives the value unchanged.
+        field: name, Arrow type and `source_type` in batches, before the job's own column rules.
+        numeric: whether literals of it stand without quotes.
+    """
+
+    name: str
+    expression: str
+    field: pa.Field
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column by which the source is cut."""
+
+    name: str
+    nullable: bool
+
+
+class RelationalReader(Reader):
+    """Reads a table or a query of a database, split by split."""
+
+    database_class: ClassVar[type[Database]]
+    orders: ClassVar[bool]  # whether `orderByColumn` has an effect
+
+    def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
+        super().__init__(parameter, columns, context)
+        if parameter.get("polling"):
+            raise JobInvalidError(["polling: reads without end, which a batch run cannot do; leave it out"])
+        self.database = self.database_class(parameter, context.timezone)
+        self._described: tuple[SourceColumn, ...] | None = None
+        self._location: Mapping[str, str] = {}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Types of the batches; asks the database at the first use."""
+        described = iter(self.selected)
+        if not self.columns:
+            return pa.schema([column.field for column in described])
+        fields = []
+        for column in self._column_rules():
+            if column.name is None:
+                fields.append(pa.field(field_name(column), arrow_type(column) or pa.string()))
+                continue
+            field = next(described).field
+            kind = arrow_type(column) or field.type
+            # The source's type no longer says what the values are once the job's rules have changed them.
+            fields.append(field if kind == field.type else pa.field(field.name, kind))
+        return pa.schema(fields)
+
+    def splits(self) -> Sequence[Split]:
+        """Ranges of a key, or whatever the database can cut evenly and re-read; one split when it pays not."""
+        with self.database.planning(f"plan the reading of {self.source_label}") as cursor:
+            bounds = self._bounds(cursor)
+            conditions = self._split_conditions(cursor, bounds.conditions)
+        location = {"location": dict(bounds.location)} if bounds.location else {}
+        fixed = " AND ".join(f"({condition})" for condition in bounds.conditions)
+        return [
+            Split(index, {"condition": " AND ".join(filter(None, [fixed, condition])), **location})
+            for index, condition in enumerate(conditions or [""])
+        ]
+
+    def read(self, split: Split) -> Iterator[Batch]:
+        """Stream the rows of a split."""
+        self._location = split.spec.get("location", {})
+        for rows in self.stream(self.statement(split.spec.get("condition", ""))):
+            if rows.num_rows:
+                yield self._apply(rows)
+
+    def location(self) -> Mapping[str, str]:
+        """StartLocation and endLocation of an incremental read."""
+        return self._location
+
+    @abc.abstractmethod
+    def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
+        """The columns of these names in `relation`, or all of it."""
+
+    @abc.abstractmethod
+    def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a query, with the fields of `selected` where the values allow it (see `plugins.base`)."""
+
+    @abc.abstractmethod
+    def row_estimate(self, cursor: Any) -> int | None:
+        """About how many rows the table has; None when only a count would tell."""
+
+    @abc.abstractmethod
+    def find_key(self, cursor: Any) -> Key | None:
+        """The primary key or a unique key of one column that has an order."""
+
+    @abc.abstractmethod
+    def key_nullable(self, cursor: Any, name: str) -> bool:
+        """Whether a column may hold nulls; True when that is not known."""
+
+    @abc.abstractmethod
+    def sample(self, cursor: Any, key: str, where: str, rows: int | None) -> Sample:
+        """Keys of the rows that meet `where`, in the order of the database."""
+
+    def ranges_without_key(self, cursor: Any, count: int) -> Sequence[str]:
+        """Conditions that cut a table without a key, where the database has such a thing."""
+        return ()
+
+    @abc.abstractmethod
+    def greatest(self, cursor: Any, column: str, where: str) -> str | None:
+        """The greatest value of a column as text."""
+
+    def key_literal(self, name: str, text: str) -> str:
+        """A value of a column, given as text, as an SQL literal."""
+        return self.database.literal(text)
+
+    @property
+    def selected(self) -> tuple[SourceColumn, ...]:
+        """The source's columns that are read, in their order; asks the database at the first use."""
+        if self._described is None:
+            names = [column.name for column in self.columns if column.name is not None] if self.columns else None
+            with self.database.planning(f"read {self.source_label}") as cursor:
+                self._described = tuple(self.describe(cursor, names))
+        return self._described
+
+    @property
+    def relation(self) -> str:
+        """What stands after FROM."""
+        query = (self.parameter.get("customSql") or "").strip().rstrip(";")
+        return f"({query}\n) flinkx_tmp" if query else self.database.table
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a table or view is read, not a query."""
+        return not (self.parameter.get("customSql") or "").strip()
+
+    @property
+    def source_label(self) -> str:
+        """The source in messages."""
+        return f"table {self.database.table_label}" if self.is_table else "customSql"
+
+    def statement(self, condition: str) -> str:
+        """The query of a split."""
+        expressions = [f"{column.expression} AS {self.database.quote(column.name)}" for column in self.selected]
+        # A job whose columns are all constants still needs to know how many rows there are.
+        text = f"SELECT {', '.join(expressions) or '1'} FROM {self.relation}{self._where(condition)}"
+        order = self.parameter.get("orderByColumn")
+        return f"{text} ORDER BY {self.database.quote(order)}" if order and self.orders else text
+
+    def _where(self, *conditions: str) -> str:
+        given = [(self.parameter.get("where") or "").strip(), *conditions]
+        # The line feed ends a comment that the user's text may end with.
+        text = " AND ".join(f"({condition}\n)" for condition in given if condition)
+        return f" WHERE {text}" if text else ""
+
+    def _column_rules(self) -> list[Column]:
+        """The job's columns; a type without a format counts for text only, as in FlinkX (mysql.md, postgresql.md)."""
+        described = iter(self.selected)
+        rules = []
+        for column in self.columns:
+            if column.name is not None and not pa.types.is_string(next(described).field.type) and not column.format:
+                column = replace(column, type=None, type_arguments=())
+            rules.append(column)
+        return rules
+
+    def _apply(self, rows: pa.RecordBatch) -> Batch:
+        if not self.columns:
+            return Batch(rows)
+        read = iter(rows.columns)
+        arrays = [pa.nulls(rows.num_rows) if column.name is None else next(read) for column in self.columns]
+        names = [field_name(column) for column in self.columns]
+        return apply_columns(
+            pa.RecordBatch.from_arrays(arrays, names=names), self._column_rules(), timezone=self.context.timezone
+        )
+
+    def _split_conditions(self, cursor: Any, fixed: Sequence[str]) -> Sequence[str]:
+        rows = self.row_estimate(cursor) if self.is_table else None
+        if rows is not None and split_count(rows, self.context.channels) == 1:
+            return ()
+        key = self._key(cursor)
+        if key is None:
+            return self.ranges_without_key(cursor, split_count(rows, self.context.channels)) if rows else ()
+        quoted = self.database.quote(key.name)
+        sample = self.sample(cursor, key.name, self._where(*fixed, f"{quoted} IS NOT NULL"), rows)
+        bounds = boundaries(sample.keys, split_count(sample.rows, self.context.channels))
+        return key_ranges(quoted, bounds, nullable=key.nullable)
+
+    def _key(self, cursor: Any) -> Key | None:
+        name = (self.parameter.get("splitPk") or "").strip()
+        if name and not _ROW_NUMBER.fullmatch(name):
+            return Key(name, self.key_nullable(cursor, name))
+        return self.find_key(cursor) if self.is_table else None
+
+    def _bounds(self, cursor: Any) -> Bounds:
+        if self.parameter.get("increColumn") in (None, ""):
+            return Bounds((), {})
+        column = self._incremental_column()
+        kind, zone, quoted = column.field.type, self.context.timezone, self.database.quote(column.name)
+        inclusive = bool(self.parameter.get("useMaxFunc"))
+        start = str(self.parameter.get("startLocation") or "")
+        lower: tuple[str, ...] = ()
+        if start:
+            literal = self.key_literal(column.name, location_to_text(start, kind, zone))
+            lower = (f"{quoted} {'>=' if inclusive else '>'} {literal}",)
+        greatest = self.greatest(cursor, quoted, self._where(*lower))
+        if greatest is None:
+            return Bounds(("1 = 0",), {"startLocation": start, "endLocation": start})
+        upper = f"{quoted} {'<' if inclusive else '<='} {self.key_literal(column.name, greatest)}"
+        end = text_to_location(greatest, kind, zone)
+        return Bounds((*lower, upper), {"startLocation": start, "endLocation": end})
+
+    def _incremental_column(self) -> SourceColumn:
+        wanted = str(self.parameter["increColumn"])
+        names = [column.name for column in self.selected]
+        if wanted not in names and wanted.isdigit() and int(wanted) < len(names):
+            wanted = names[int(wanted)]
+        if wanted not in names:
+            message = f"increColumn {wanted} is not among the columns that are read: {', '.join(names)}"
+            raise self.database.error(NotFoundError, message)
+        return self.selected[names.index(wanted)]

@@ -1,0 +1,138 @@
+"""What the writers of all databases do alike: preSql and postSql, the target's columns, refused rows.
+
+A database's own split writer says how each column is fed and writes a range of rows, all or none. A split is one
+transaction; a batch that is refused is taken back to a savepoint and cut until the bad rows are alone.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import pyarrow as pa
+
+from airflow_provider_flinkx.exceptions import JobInvalidError, NotFoundError
+from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.plugins.base import Reject, RunContext, SplitWriter, Writer, WriteResult
+from airflow_provider_flinkx.plugins.conversion import json_row
+from airflow_provider_flinkx.plugins.relational.database import Database
+from airflow_provider_flinkx.plugins.relational.fitting import FitRule, Fitted, fit
+from airflow_provider_flinkx.plugins.relational.isolation import write_isolated
+
+WRITE_MODES = ("insert", "replace", "update")
+
+
+class NamedColumn(Protocol):
+    """A column of the target; each database adds what it must know of it."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+
+
+Target = TypeVar("Target", bound=NamedColumn)
+
+
+class RelationalWriter(Writer):
+    """Writes a table of a database.
+
+    Attributes:
+        mode: `insert`, `replace` or `update`.
+        row_by_row: whether each row gets a statement of its own (`batchSize` 1). Any other batch size is a lower
+            bound: bulk statements take the batches as they come from the reader.
+    """
+
+    database_class: ClassVar[type[Database]]
+
+    def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
+        super().__init__(parameter, columns, context)
+        self.database = self.database_class(parameter, context.timezone)
+        self.mode = str(parameter.get("writeMode") or "insert").lower()
+        if self.mode not in WRITE_MODES:
+            raise JobInvalidError([f"writeMode: {self.mode!r} is none of {', '.join(WRITE_MODES)}"])
+        self.row_by_row = int(parameter.get("batchSize") or 0) == 1
+
+    def prepare(self, schema: pa.Schema) -> None:
+        """Run preSql, then look at the table, in one transaction: preSql may make it.
+
+        Raises:
+            NotFoundError: the table or a column is not there.
+            JobInvalidError: reader and writer differ in the number of columns.
+            DataError: a statement failed; nothing of preSql remains, as far as the database can take it back.
+        """
+        with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            self.database.run_all(cursor, "preSql", self.parameter.get("preSql") or ())
+            self.check(cursor, schema)
+
+    def finish(self) -> None:
+        """Run postSql in one transaction."""
+        if statements := self.parameter.get("postSql"):
+            with self.database.planning("postSql") as cursor:
+                self.database.run_all(cursor, "postSql", statements)
+
+    def abort(self) -> None:
+        """Nothing: what was not committed is not there."""
+
+    @abc.abstractmethod
+    def check(self, cursor: Any, schema: pa.Schema) -> None:
+        """Look at the table and raise what would keep every row from being written."""
+
+    def chosen(self, available: Sequence[Target], schema: pa.Schema) -> list[Target]:
+        """The columns that are written, in the order of the reader's columns.
+
+        Args:
+            available: all columns of the table that can be written, in its order.
+            schema: what comes from the reader.
+        """
+        by_name = {column.name: column for column in available}
+        names = [str(column.name) for column in self.columns] or list(by_name)
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            message = (
+                f"table {self.database.table_label} has no column {', '.join(missing)}; it has {', '.join(by_name)}"
+            )
+            raise self.database.error(NotFoundError, message)
+        if len(names) != len(schema):
+            raise JobInvalidError([f"column: the reader gives {len(schema)} columns, the writer takes {len(names)}"])
+        return [by_name[name] for name in names]
+
+
+class RelationalSplitWriter(SplitWriter):
+    """Writes one split in one transaction."""
+
+    def __init__(self, writer: RelationalWriter, rules: Sequence[FitRule]) -> None:
+        self.writer = writer
+        self.rules = rules
+
+    def write(self, batch: pa.RecordBatch) -> WriteResult:
+        """Write a batch; rows that do not fit or are refused come back as rejects."""
+        names = self.writer.context.field_names
+        if len(names) != batch.num_columns:
+            names = tuple(batch.schema.names)
+        fitted = fit(batch, self.rules, names)
+        rejects = list(fitted.rejects)
+        if fitted.rows.num_rows == 0:
+            return WriteResult(0, rejects)
+        self.stage(fitted)
+        outcome = write_isolated(
+            fitted.rows.num_rows,
+            lambda start, stop: self.attempt(fitted, start, stop),
+            largest=1 if self.writer.row_by_row else None,
+        )
+        for position, refusal in outcome.refused.items():
+            row = json_row(batch, int(fitted.positions[position]), names)
+            rejects.append(Reject(row, refusal.category, refusal.message))
+        return WriteResult(outcome.written, rejects)
+
+    def stage(self, fitted: Fitted) -> None:
+        """Make the rows ready for `attempt`, where that is done once for all of them."""
+
+    @abc.abstractmethod
+    def attempt(self, fitted: Fitted, start: int, stop: int) -> None:
+        """Write rows start..stop, all or none.
+
+        Raises:
+            RowRefusedError: at least one row is refused; none was written.
+            DataError: for anything else.
+        """
