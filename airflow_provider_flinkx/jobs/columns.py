@@ -37,7 +37,7 @@ def _check_spelling(value: Sequence[Any], path: str, problems: Problems) -> None
     for index, item in enumerate(value):
         if item == "*":
             problems.error(f"{path}[{index}]", '"*" means all columns and must stand alone')
-        elif isinstance(item, str) is not first_is_name:
+        elif isinstance(item, Mapping if first_is_name else str):
             problems.error(f"{path}[{index}]", "names and objects must not be mixed in one column list")
 
 

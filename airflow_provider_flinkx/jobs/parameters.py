@@ -157,10 +157,10 @@ def _report(error: jsonschema.ValidationError, path: str, problems: Problems) ->
 
 def _explanation(error: jsonschema.ValidationError) -> str:
     schema, wanted = error.schema, error.validator_value
-    if "x-message" in schema:
-        return str(schema["x-message"])
     if error.validator == "type":
         return f"must be {_any_of(wanted)}, not {_type_of(error.instance)}"
+    if "x-message" in schema:
+        return str(schema["x-message"])
     if error.validator == "enum":
         return f"must be one of {', '.join(_shown(member) for member in wanted)}"
     if error.validator == "minimum":

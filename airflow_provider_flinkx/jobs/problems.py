@@ -26,15 +26,17 @@ class Problems:
     def raise_errors(self, *, strict: bool) -> None:
         """End the validation if something is wrong.
 
+        Beside errors the warnings are listed too: a misspelt key is often why another one is missing.
+
         Args:
-            strict: warnings count as errors.
+            strict: warnings alone are reason enough.
 
         Raises:
             JobInvalidError: with all problems.
         """
-        problems = self.errors + (self.warnings if strict else [])
-        if problems:
-            raise JobInvalidError(problems)
+        if self.errors or (strict and self.warnings):
+            warnings = self.warnings if strict else [f"{line} (warning)" for line in self.warnings]
+            raise JobInvalidError(self.errors + warnings)
 
 
 def _add(lines: list[str], line: str) -> None:

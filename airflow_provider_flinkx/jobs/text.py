@@ -19,7 +19,8 @@ from typing import Any
 from airflow_provider_flinkx.exceptions import JobTextError
 from airflow_provider_flinkx.jobs.references import mask_text
 
-_COMMENT = r"//[^\r\n]*|/\*.*?\*/|\#[^\r\n]*"
+# Each form can match in one way only: inside a lookahead a comment must not end early or late.
+_COMMENT = r"(?://|\#)[^\r\n]*(?=[\r\n]|\Z)|/\*(?:(?!\*/).)*\*/"
 _TOKEN = re.compile(
     rf"""
       (?P<double>"(?:[^"\\]|\\.)*")

@@ -1,0 +1,307 @@
+"""The `flinkx` command: runs and checks job files without Airflow.
+
+Two forms: `flinkx -mode local -job job.json …` takes the flags of FlinkX's launcher (cli.md), and
+`flinkx run|validate|plugins|schema` is the readable one. Results go to standard output, all else to
+standard error. Exit codes: 0 done, 1 job failed, 2 bad job or usage, 3 error limit exceeded, 130 interrupted.
+
+What runs a job is imported only once the job is known to be valid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from airflow_provider_flinkx import __version__
+from airflow_provider_flinkx.cli_progress import ProgressDisplay, summary
+from airflow_provider_flinkx.exceptions import FlinkXError, JobFileError, JobInvalidError
+from airflow_provider_flinkx.jobs.references import resolve
+from airflow_provider_flinkx.jobs.text import parse_job, read_text, replace_placeholders
+from airflow_provider_flinkx.jobs.validation import job_schema, validate
+from airflow_provider_flinkx.plugins.registry import KNOWN_NOT_INSTALLED, plugins, schema_of
+
+DONE = 0
+BAD_JOB = JobFileError.exit_code
+INTERRUPTED = 130
+
+#: Flags of FlinkX's launcher that mean nothing where the plugins are Python and the cluster is this machine.
+LAUNCHER_FLAGS_WITHOUT_EFFECT = (
+    "plugin", "pluginRoot", "flinkconf", "yarnconf", "flinkLibJar", "queue", "monitor", "confProp", "s", "parallelism",
+    "priority", "pluginLoadMode", "appId", "remotePluginPath", "krb5conf", "keytab", "principal",
+)  # fmt: skip
+LAUNCHER_MODES = ("local", "standalone", "yarn", "yarnPer")
+
+_JOB_KEY_LENGTH = 200
+_SAMPLES_SHOWN = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the words after the command's name; default those of this process.
+
+    Returns:
+        The exit code.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run_command(_parse(words))
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except FlinkXError as error:
+        _say_error(error)
+        return error.exit_code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Ended from outside is like Ctrl-C: the job's processes are ended first."""
+    raise KeyboardInterrupt
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    is_launcher_form = bool(words) and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")
+    return (_launcher_parser() if is_launcher_form else _parser()).parse_args(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flinkx",
+        description="Runs and checks FlinkX jobs.",
+        epilog="The flags of FlinkX's launcher are taken too: flinkx -mode local -job job.json [-p name=value]",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"flinkx {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="run a job on this machine")
+    run.add_argument("job", help="job file")
+    _add_job_options(run)
+    _add_run_options(run)
+
+    check = commands.add_parser("validate", help="say what is wrong with jobs, without running them")
+    check.add_argument("jobs", nargs="+", metavar="job", help="job file")
+    _add_job_options(check)
+    check.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    listing = commands.add_parser("plugins", help="list the readers and writers")
+    listing.add_argument("--json", action="store_true", help="print the list as JSON")
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of a reader's or writer's parameters")
+    schema.add_argument("name", help="such as mysqlreader, or `job` for everything around the parameters")
+    return parser
+
+
+def _launcher_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flinkx", description="The flags of FlinkX's launcher.", allow_abbrev=False)
+    parser.set_defaults(command="launch")
+    parser.add_argument("-mode", default="local", choices=LAUNCHER_MODES, help="where the job runs; default local")
+    parser.add_argument("-job", required=True, metavar="FILE", help="job file")
+    parser.add_argument("-jobid", metavar="NAME", help="name of the run")
+    for flag in LAUNCHER_FLAGS_WITHOUT_EFFECT:
+        parser.add_argument(f"-{flag}", metavar="VALUE", help="accepted, has no effect here")
+    _add_job_options(parser)
+    _add_run_options(parser)
+    return parser
+
+
+def _add_job_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p",
+        action="append",
+        default=[],
+        dest="values",
+        metavar="NAME=VALUE,…",
+        type=_placeholder_values,
+        help="replace ${NAME} in the job's text",
+    )
+    parser.add_argument("--strict", action="store_true", help="take warnings for errors")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the report, and nothing else, as JSON")
+    parser.add_argument("--verbose", action="store_true", help="show what Flink and Java write")
+
+
+def _placeholder_values(text: str) -> dict[str, str]:
+    """`a=1,b=2` as a dict; a comma that no `name=` follows belongs to the value."""
+    pairs = [pair.partition("=") for pair in re.split(r",(?=[\w.-]+=)", text)]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise argparse.ArgumentTypeError("must be name=value, or several of them separated by commas")
+    return {name: value for name, _, value in pairs}
+
+
+def _run_command(options: argparse.Namespace) -> int:
+    if options.command == "launch":
+        return _launch(options)
+    if options.command == "run":
+        return _run(options, Path(options.job).stem)
+    if options.command == "validate":
+        return _validate(options)
+    if options.command == "plugins":
+        return _plugins(options)
+    return _schema(options.name)
+
+
+def _launch(options: argparse.Namespace) -> int:
+    if options.mode != "local":
+        raise JobFileError(f"-mode {options.mode} is not in this version; use -mode local")
+    given = [f"-{flag}" for flag in LAUNCHER_FLAGS_WITHOUT_EFFECT if getattr(options, flag) is not None]
+    if given:
+        _warn(f"without effect here: {' '.join(given)}")
+    return _run(options, options.jobid or Path(options.job).stem)
+
+
+def _run(options: argparse.Namespace, name: str) -> int:
+    document, warnings = _checked(options.job, options, resolve_references=True)
+    for warning in warnings:
+        _warn(warning)
+    from airflow_provider_flinkx.clusters.local import LocalCluster
+
+    try:
+        with ProgressDisplay(sys.stderr) as display:
+            cluster = LocalCluster(log=display.line if options.verbose else None)
+            report = cluster.run(document, job_key=_job_key(name), on_progress=display.update, warnings=warnings)
+    except FlinkXError as error:
+        if error.report is not None:
+            _show_report(error.report, as_json=options.json)
+        if options.verbose and error.trace:
+            _say(error.trace.rstrip())
+        raise
+    _show_report(report, as_json=options.json)
+    return DONE
+
+
+def _job_key(name: str) -> str:
+    """A name of this run that no other run has, of the letters that `RunContext.job_key` allows."""
+    unique = uuid.uuid4().hex[:12]
+    readable = re.sub(r"[^A-Za-z0-9._-]", "-", name)[: _JOB_KEY_LENGTH - len(unique) - 1]
+    return f"{readable}-{unique}"
+
+
+def _validate(options: argparse.Namespace) -> int:
+    results = {}
+    for path in options.jobs:
+        try:
+            _, warnings = _checked(path, options, resolve_references=False)
+            results[path] = {"valid": True, "problems": [], "warnings": warnings}
+        except JobFileError as error:
+            problems = list(error.problems) if isinstance(error, JobInvalidError) else [str(error)]
+            results[path] = {"valid": False, "problems": problems, "warnings": []}
+    if options.json:
+        _print(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        _show_results(results)
+    return DONE if all(result["valid"] for result in results.values()) else BAD_JOB
+
+
+def _checked(
+    path: str, options: argparse.Namespace, *, resolve_references: bool
+) -> tuple[Mapping[str, Any], list[str]]:
+    """The job in a file, and the warnings about it.
+
+    Raises:
+        JobFileError: the job cannot be read or is wrong.
+    """
+    warnings: list[str] = []
+    values = {name: value for given in options.values for name, value in given.items()}
+    text = replace_placeholders(read_text(path), values, warn=warnings.append)
+    document = parse_job(text, where=path, warn=warnings.append)
+    if resolve_references:
+        document = resolve(document, _refuse_reference)
+    try:
+        warnings += validate(document, schema_of=schema_of, strict=options.strict).warnings
+    except JobInvalidError as error:
+        raise JobInvalidError([*error.problems, *warnings]) from None
+    if warnings and options.strict:
+        raise JobInvalidError(warnings)
+    return document, warnings
+
+
+def _refuse_reference(_connection_id: str, _plugin: str, _side: str) -> Mapping[str, Any]:
+    raise JobFileError("Airflow's connections are not known to this command: write address, user and password")
+
+
+def _show_results(results: Mapping[str, Mapping[str, Any]]) -> None:
+    for path, result in results.items():
+        if result["valid"]:
+            _print(f"{path}: valid")
+        else:
+            _print(f"{path}: not valid")
+        for line in result["problems"]:
+            _print(f"  error: {line}")
+        for line in result["warnings"]:
+            _print(f"  warning: {line}")
+
+
+def _plugins(options: argparse.Namespace) -> int:
+    rows = [
+        {
+            "name": plugin.name,
+            "reader": plugin.reader is not None,
+            "writer": plugin.writer is not None,
+            "extra": plugin.extra,
+        }
+        for plugin in plugins().values()
+    ]
+    if options.json:
+        _print(json.dumps({"plugins": rows, "not_installed": KNOWN_NOT_INSTALLED}, indent=2))
+        return DONE
+    for row in rows:
+        names = "  ".join(f"{row['name']}{side}" if row[side] else "" for side in ("reader", "writer"))
+        extra = f"pip install 'airflow-provider-flinkx[{row['extra']}]'" if row["extra"] else ""
+        _print(f"{names:36}{extra}".rstrip())
+    _print(f"not in this version: {', '.join(KNOWN_NOT_INSTALLED)}")
+    return DONE
+
+
+def _schema(name: str) -> int:
+    try:
+        schema = job_schema() if name == "job" else schema_of(name)
+    except LookupError as error:
+        raise JobFileError(str(error.args[0])) from None
+    _print(json.dumps(schema, indent=2, ensure_ascii=False))
+    return DONE
+
+
+def _show_report(report: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    _print(f"{report.get('state', 'ended')}: {summary(report)}, {report.get('seconds', 0):,} s")
+    dirty = report.get("dirty_data") or {}
+    for sample in dirty.get("samples", ())[:_SAMPLES_SHOWN]:
+        _print(f"rejected ({sample['category']}): {sample['message']}")
+    if dirty.get("files"):
+        _print(f"rejected rows are in {dirty['path']}")
+
+
+def _say_error(error: FlinkXError) -> None:
+    for line in str(error).splitlines():
+        _say(f"error: {line}")
+
+
+def _warn(message: str) -> None:
+    _say(f"warning: {message}")
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"flinkx: {message}\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
