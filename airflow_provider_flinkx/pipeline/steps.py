@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from airflow_provider_flinkx.pipeline.dirty import RejectFile, RejectFiles
 from airflow_provider_flinkx.pipeline.read_ahead import ReadAhead
 from airflow_provider_flinkx.pipeline.report import Counters, JobReport, SplitReport, error_limit_outcome
 from airflow_provider_flinkx.pipeline.throttle import Throttle
-from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Split, Writer
+from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Split, SplitWriter, Writer
 from airflow_provider_flinkx.plugins.registry import plugins, split_name
 
 Message = dict[str, Any]
@@ -164,22 +164,16 @@ class Sync:
     def _move(self, split: Split, report: SplitReport) -> bool:
         reader, writer = self._parts()
         reject_file = self.reject_files.open(split.index)
-        ahead = ReadAhead(reader.read(split))
         target = writer.open(split, reader.schema)
+        ahead = ReadAhead(reader.read(split))
         try:
             for batch in ahead:
-                report.counters.byteRead += batch.rows.nbytes
-                self._reject(batch.rejects, report, reject_file, read=len(batch.rejects))
+                self._count(report, reject_file, Counters(numRead=len(batch.rejects)), batch.rejects)
                 for rows in self.state.throttle.pieces(batch.rows):
                     if self.state.stopped:
                         break
                     self.state.throttle.acquire(rows.nbytes)
-                    started = time.monotonic()
-                    result = target.write(rows)
-                    report.counters.writeDuration += round((time.monotonic() - started) * 1000)
-                    report.counters.numWrite += result.written
-                    report.counters.byteWrite += rows.nbytes
-                    self._reject(result.rejects, report, reject_file, read=rows.num_rows, written=result.written)
+                    self._write(target, rows, report, reject_file)
                 if self.state.stopped:
                     break
             if self.state.stopped:
@@ -193,29 +187,37 @@ class Sync:
             raise
         finally:
             ahead.close()
-            report.counters.readDuration = round(ahead.milliseconds)
+            self._count(report, reject_file, Counters(readDuration=round(ahead.milliseconds)), ())
             reject_file.close()
             report.dirty_file = reject_file.path if report.counters.nErrors else None
         report.location = dict(reader.location())
         return True
 
-    def _reject(
-        self, rejects: Any, report: SplitReport, reject_file: RejectFile, *, read: int, written: int = 0
-    ) -> None:
-        delta = Counters(numRead=read, numWrite=written)
-        delta.count_rejects(rejects)
-        report.counters.numRead += read
-        if rejects:
-            self._count_rejects(rejects, report, reject_file)
-        self._on_progress(delta)
+    def _write(self, target: SplitWriter, rows: pa.RecordBatch, report: SplitReport, reject_file: RejectFile) -> None:
+        started = time.monotonic()
+        result = target.write(rows)
+        added = Counters(
+            numRead=rows.num_rows,
+            numWrite=result.written,
+            byteRead=rows.nbytes,
+            byteWrite=rows.nbytes * result.written // max(1, rows.num_rows),
+            writeDuration=round((time.monotonic() - started) * 1000),
+        )
+        self._count(report, reject_file, added, result.rejects)
 
-    def _count_rejects(self, rejects: list[Reject], report: SplitReport, reject_file: RejectFile) -> None:
-        report.counters.count_rejects(rejects)
-        report.add_samples(rejects)
-        reject_file.write(rejects)
+    def _count(self, report: SplitReport, reject_file: RejectFile, added: Counters, rejects: Sequence[Reject]) -> None:
+        added.count_rejects(rejects)
+        report.counters.add(added)
+        if rejects:
+            report.add_samples(rejects)
+            reject_file.write(rejects)
+            self._check_record_limit(len(rejects))
+        self._on_progress(added)
+
+    def _check_record_limit(self, rejected: int) -> None:
         limit = self.run.job.setting.error_limit
         with self.state.lock:
-            self.state.rejected += len(rejects)
+            self.state.rejected += rejected
             # Only the number of rows can be judged while rows are still to come; the ratio waits for the end.
             if error_limit_outcome(replace(limit, percentage=None), self.state.rejected, 0)["exceeded"]:
                 self.state.stopped = True
