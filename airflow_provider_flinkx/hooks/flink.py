@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from airflow_provider_flinkx.jobs.references import resolve
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.plugins.connection import ConnectionValues, connection_type
 from airflow_provider_flinkx.plugins.hook import DeclaredHook, connection_values
-from airflow_provider_flinkx.plugins.registry import plugins, schema_of, split_name
+from airflow_provider_flinkx.plugins.registry import Side, plugins, schema_of
 
 _CHECK_SECONDS = 30
 
@@ -37,6 +36,7 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
     def __init__(self, flink_conn_id: str = "flink_default", mode: str | None = None) -> None:
         super().__init__(flink_conn_id)
         self.mode = mode
+        self._running: LocalCluster | None = None
 
     def run(
         self,
@@ -64,13 +64,14 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         warnings = validate(resolved, schema_of=schema_of).warnings
         for warning in warnings:
             self.log.warning("%s", warning)
-        return self.cluster.run(resolved, job_key=job_key, on_progress=on_progress, warnings=warnings)
+        self._running = cluster = self.cluster()
+        return cluster.run(resolved, job_key=job_key, on_progress=on_progress, warnings=warnings)
 
     def cancel(self) -> None:
-        """Cancel the job that `run` runs; it is gone within ten seconds."""
-        self.cluster.cancel()
+        """Cancel the job that `run` runs, if any; it is gone within ten seconds."""
+        if self._running is not None:
+            self._running.cancel()
 
-    @cached_property
     def cluster(self) -> LocalCluster:
         """The cluster of the connection.
 
@@ -104,34 +105,33 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
 
     def check(self) -> str:
         """Start the interpreter with Flink, and Java, and say their versions."""
-        python = self.cluster.python
+        python = self.cluster().python
         flink = _output([python, "-c", "from pyflink.version import __version__; print(__version__)"], python)
         home = java_home(os.environ)
         java = str(Path(home, "bin", "java")) if home else "java"
         return f"local mode: apache-flink {flink} on {python}, {_output([java, '--version'], java)}"
 
 
-def connection_parameters(connection_id: str, endpoint: str, side: str) -> Mapping[str, Any]:
+def connection_parameters(connection_id: str, plugin_name: str, side: Side) -> Mapping[str, Any]:
     """What a `connectionId` in a reader or writer stands for.
 
     Args:
         connection_id: an Airflow connection.
-        endpoint: name of the reader or writer, such as `mysqlreader`.
+        plugin_name: the plugin, such as `mysql`.
         side: reader or writer.
 
     Raises:
         JobFileError: when there is no such connection, or it does not fit the plugin.
     """
-    named = split_name(endpoint)
-    plugin = plugins().get(named[0]) if named else None
+    plugin = plugins().get(plugin_name)
     declared = connection_type(plugin) if plugin else None
-    if named is None or declared is None:
-        raise JobFileError(f"{endpoint or side} takes no connection")
+    if declared is None:
+        raise JobFileError(f"{plugin_name}{side} takes no connection")
     try:
         connection = DeclaredHook.get_connection(connection_id)
     except AirflowNotFoundException:
         raise JobFileError("there is no such connection in Airflow") from None
-    return declared.parameters(named[1], connection_values(connection))
+    return declared.parameters(side, connection_values(connection))
 
 
 def _setting(value: Any) -> str:
