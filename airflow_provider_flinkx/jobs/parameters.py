@@ -5,6 +5,7 @@ Values never stand in messages, because any of them may be a secret.
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,8 @@ def with_defaults(value: Any, schema: Schema) -> Any:
     """The fitted value with the schema's defaults for keys that are not given."""
     if isinstance(value, Mapping):
         properties: Mapping[str, Schema] = schema.get("properties", {})
-        defaults = {key: item["default"] for key, item in properties.items() if "default" in item}
+        # Copies: the schema is shared, and what is made of a job may be changed by its owner.
+        defaults = {key: copy.deepcopy(item["default"]) for key, item in properties.items() if "default" in item}
         given = {key: with_defaults(item, properties.get(key, {})) for key, item in value.items()}
         return {**defaults, **given}
     if isinstance(value, list):
@@ -53,6 +55,8 @@ def with_defaults(value: Any, schema: Schema) -> Any:
 
 def _coerced(value: Any, schema: Schema, path: str, problems: Problems) -> Any:
     types = _types(schema)
+    if isinstance(value, tuple):
+        value = list(value)
     if isinstance(value, Mapping):
         return _coerced_object(value, schema, path, problems) if "properties" in schema else value
     if isinstance(value, list) and value and schema.get("x-first-of-array"):
@@ -190,4 +194,4 @@ def _type_of(value: Any) -> str:
         return "an object"
     if isinstance(value, Sequence):
         return "an array"
-    return "a number"
+    return "a number" if isinstance(value, int | float) else f"a Python {type(value).__name__}"

@@ -48,6 +48,7 @@ def fitted(value: Any) -> tuple[Any, list[str], list[str]]:
         ({"mode": "INSERT"}, {"mode": "insert"}),
         ({"mode": "norestart"}, {"mode": "noRestart"}),
         ({"list": "one"}, {"list": ["one"]}),
+        ({"list": ("one", "two")}, {"list": ["one", "two"]}),
         ({"url": ["jdbc:a"]}, {"url": "jdbc:a"}),
         ({"url": "jdbc:a"}, {"url": "jdbc:a"}),
         ({"queryTimeout": "5"}, {"queryTimeOut": 5}),
@@ -83,6 +84,7 @@ def test_coercions(given: dict[str, Any], expected: dict[str, Any]) -> None:
         ({"boolean": 1}, "p.boolean: must be a boolean, not a number"),
         ({"text": 5}, "p.text: must be a string, not a number"),
         ({"text": {}}, "p.text: must be a string, not an object"),
+        ({"text": {1}}, "p.text: must be a string, not a Python set"),
         ({"mode": "upsert"}, "p.mode: must be one of 'insert', 'noRestart'"),
         ({"list": []}, "p.list: must not be empty"),
         ({"list": [1]}, "p.list[0]: must be a string, not a number"),
@@ -146,3 +148,9 @@ def test_defaults_are_filled_in_also_inside() -> None:
     value = {"a": 5, "list": [{}, {"d": 3}, "text"]}
     assert with_defaults(value, schema) == {"a": 5, "b": None, "list": [{"d": 2}, {"d": 3}, "text"]}
     assert value == {"a": 5, "list": [{}, {"d": 3}, "text"]}
+
+
+def test_defaults_are_copies() -> None:
+    schema: dict[str, Any] = {"properties": {"a": {"default": []}}}
+    with_defaults({}, schema)["a"].append(1)
+    assert with_defaults({}, schema) == {"a": []}

@@ -349,6 +349,11 @@ def test_warnings_let_the_job_run_unless_strict(document: dict[str, Any], warnin
     assert [line[: len(warning)] for line in caught.value.problems] == [warning]
 
 
+def test_database_reader_takes_the_databases_own_type_names() -> None:
+    columns = [{"name": "id", "type": "uuid"}, {"name": "doc", "type": "jsonb"}]
+    assert valid(job(with_parameter(MYSQL_READER, column=columns))).warnings == ()
+
+
 def test_stream_plugins() -> None:
     reader = {
         "name": "streamreader",
