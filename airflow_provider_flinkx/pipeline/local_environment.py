@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Mapping
+from subprocess import Popen
+from typing import IO, Any
 
+from pyflink import java_gateway
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
-from pyflink.java_gateway import get_gateway
 
 
 def create(settings: Mapping[str, str], channels: int) -> StreamExecutionEnvironment:
@@ -14,8 +18,33 @@ def create(settings: Mapping[str, str], channels: int) -> StreamExecutionEnviron
     configuration = Configuration()
     for key, value in settings.items():
         configuration.set_string(key, value)
-    java = get_gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+    java = _gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
     return StreamExecutionEnvironment(java.createLocalEnvironment(channels, configuration._j_configuration))
+
+
+def _gateway() -> Any:
+    """PyFlink's gateway to its JVM, whose standard error is passed on.
+
+    PyFlink opens a pipe for it that nobody reads: after 64 kB the JVM, and Python inside it, would wait forever.
+    """
+    launch = java_gateway.launch_gateway_server_process
+
+    def launch_and_pass_on(environment: Mapping[str, str], arguments: list[str]) -> Popen[bytes]:
+        process: Popen[bytes] = launch(environment, arguments)
+        threading.Thread(target=_pass_on, args=(process.stderr,), daemon=True).start()
+        return process
+
+    java_gateway.launch_gateway_server_process = launch_and_pass_on
+    try:
+        return java_gateway.get_gateway()
+    finally:
+        java_gateway.launch_gateway_server_process = launch
+
+
+def _pass_on(lines: IO[bytes]) -> None:
+    for line in lines:
+        sys.stderr.buffer.write(line)
+        sys.stderr.flush()
 
 
 def collect(stream: DataStream) -> Callable[[], str]:

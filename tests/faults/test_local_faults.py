@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from airflow_provider_flinkx.clusters.local import LocalCluster
 from airflow_provider_flinkx.exceptions import ConnectionFailedError, FlinkXError, JobCancelledError, JobFailedError
+from tests.processes import java_of
 from tests.servers import PostgresDatabase
 
 ROWS = 200_000
@@ -90,11 +90,7 @@ def run_with_fault(document: dict[str, Any], fault: Callable[[LocalCluster], obj
 
 def kill_java(cluster: LocalCluster) -> None:
     assert cluster._process
-    listing = subprocess.run(
-        ["ps", "-o", "pid=,args=", "-g", str(cluster._process.pid)], capture_output=True, text=True, check=True
-    )
-    (java,) = [int(line.split()[0]) for line in listing.stdout.splitlines() if "PythonGatewayServer" in line]
-    os.kill(java, signal.SIGKILL)
+    os.kill(java_of(cluster._process.pid), signal.SIGKILL)
 
 
 def visible_files(folder: Path) -> list[Path]:

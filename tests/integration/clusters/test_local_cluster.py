@@ -21,6 +21,7 @@ from airflow_provider_flinkx.exceptions import (
     JobFailedError,
     JobInvalidError,
 )
+from tests.processes import java_of, session_members
 
 SECRET = "only-the-job-knows"
 
@@ -43,11 +44,6 @@ def job(rows: int = 1000, **setting: Any) -> dict[str, Any]:
 def endless_job() -> dict[str, Any]:
     """Goes on for hours: the throttle holds it."""
     return job(rows=1_000_000, speed={"channel": 2, "bytes": 1000})
-
-
-def group_members(leader: int) -> list[str]:
-    listing = subprocess.run(["ps", "-o", "pid=,args=", "-g", str(leader)], capture_output=True, text=True, check=False)
-    return [line for line in listing.stdout.splitlines() if line.strip() and "<defunct>" not in line]
 
 
 def await_condition(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -116,7 +112,7 @@ def test_a_job_reports() -> None:
 
 
 def test_no_password_in_arguments_or_environment(running: RunningJob) -> None:
-    pids = [int(line.split()[0]) for line in group_members(running.driver)]
+    pids = session_members(running.driver)
     assert len(pids) >= 2, "driver and JVM"
     for pid in pids:
         for name in ("cmdline", "environ"):
@@ -126,7 +122,7 @@ def test_no_password_in_arguments_or_environment(running: RunningJob) -> None:
 def test_cancel_leaves_no_process_and_no_file(running: RunningJob) -> None:
     running.cluster.cancel()
     assert isinstance(running.ended(10), JobCancelledError)
-    assert group_members(running.driver) == []
+    assert session_members(running.driver) == {}
     assert not running.folders & running_folders()
 
 
@@ -135,15 +131,14 @@ def test_a_killed_driver_fails_the_job(running: RunningJob) -> None:
     error = running.ended(20)
     assert isinstance(error, JobFailedError)
     assert "killed by signal 9" in str(error)
-    assert group_members(running.driver) == []
+    assert session_members(running.driver) == {}
 
 
 def test_a_killed_jvm_fails_the_job(running: RunningJob) -> None:
-    (java,) = [int(line.split()[0]) for line in group_members(running.driver) if "PythonGatewayServer" in line]
-    os.kill(java, signal.SIGKILL)
+    os.kill(java_of(running.driver), signal.SIGKILL)
     error = running.ended(30)
     assert isinstance(error, JobFailedError)
-    assert group_members(running.driver) == []
+    assert session_members(running.driver) == {}
 
 
 def test_a_caller_that_dies_takes_the_job_with_it() -> None:
@@ -163,10 +158,10 @@ def test_a_caller_that_dies_takes_the_job_with_it() -> None:
     caller.stdin.write(json.dumps(endless_job()))
     caller.stdin.close()
     driver = next(pid for line in caller.stdout if (pid := int(line)))
-    assert group_members(driver)
+    assert session_members(driver)
     caller.kill()
     caller.wait()
-    await_condition(lambda: not group_members(driver), 10)
+    await_condition(lambda: not session_members(driver), 10)
 
 
 def test_an_invalid_job_never_starts_java() -> None:

@@ -1,0 +1,20 @@
+"""What processes a job has: the driver leads a session of its own."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+def session_members(leader: int) -> dict[int, str]:
+    """Process id and program name of every living process in the session that `leader` leads."""
+    listing = subprocess.run(
+        ["ps", "-o", "pid=,stat=,comm=", "-g", str(leader)], capture_output=True, text=True, check=False
+    )
+    rows = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
+    return {int(pid): program for pid, state, program in rows if not state.startswith("Z")}
+
+
+def java_of(leader: int) -> int:
+    """The only JVM of the session."""
+    (java,) = [pid for pid, program in session_members(leader).items() if program == "java"]
+    return java
