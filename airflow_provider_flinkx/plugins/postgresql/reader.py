@@ -3,6 +3,7 @@
 # ruff: noqa: S608 -- SQL is made here of quoted names, and of what the job itself gives as SQL
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -157,7 +158,7 @@ class PostgreSQLReader(RelationalReader):
         (pages,) = cursor.fetchone()
         starts = sorted({pages * part // count for part in range(count)})
         tids = [f"'({start},0)'::tid" for start in starts]
-        conditions = [f"ctid >= {low} AND ctid < {high}" for low, high in zip(tids, tids[1:], strict=False)]
+        conditions = [f"ctid >= {low} AND ctid < {high}" for low, high in itertools.pairwise(tids)]
         return [*conditions, f"ctid >= {tids[-1]}"]
 
     def greatest(self, cursor: Any, column: str, where: str) -> str | None:
@@ -215,11 +216,8 @@ def _temporal_or_text(array: pa.Array) -> pa.Array:
     numbers = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
     bounds = pc.min_max(numbers)
     if pa.types.is_time(array.type):
-        return (
-            _spelled(array, numbers, {_MIDNIGHT_AFTER: "24:00:00"})
-            if bounds["max"].as_py() >= _MIDNIGHT_AFTER
-            else array
-        )
+        is_beyond = bounds["max"].as_py() >= _MIDNIGHT_AFTER
+        return _spelled(array, numbers, {_MIDNIGHT_AFTER: "24:00:00"}) if is_beyond else array
     first = _FIRST_DATE if pa.types.is_date32(array.type) else _FIRST_TIMESTAMP
     return _spelled(array, numbers, _INFINITIES) if bounds["min"].as_py() < first else array
 

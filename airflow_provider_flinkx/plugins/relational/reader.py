@@ -129,7 +129,7 @@ class RelationalReader(Reader):
     def sample(self, cursor: Any, key: str, where: str, rows: int | None) -> Sample:
         """Keys of the rows that meet `where`, in the order of the database."""
 
-    def ranges_without_key(self, cursor: Any, count: int) -> Sequence[str]:
+    def ranges_without_key(self, cursor: Any, count: int) -> Sequence[str]:  # noqa: ARG002  # for those that can
         """Conditions that cut a table without a key, where the database has such a thing."""
         return ()
 
@@ -137,7 +137,7 @@ class RelationalReader(Reader):
     def greatest(self, cursor: Any, column: str, where: str) -> str | None:
         """The greatest value of a column as text."""
 
-    def key_literal(self, name: str, text: str) -> str:
+    def key_literal(self, name: str, text: str) -> str:  # noqa: ARG002  # types differ elsewhere
         """A value of a column, given as text, as an SQL literal."""
         return self.database.literal(text)
 

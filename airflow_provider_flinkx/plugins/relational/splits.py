@@ -7,6 +7,7 @@ Each range begins where the one before ends and the outer two are open: no key i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -51,7 +52,7 @@ def key_ranges(column: str, bounds: Sequence[str], *, nullable: bool) -> list[st
     if not bounds:
         return []
     conditions = [f"{column} < {bounds[0]}"]
-    conditions += [f"{column} >= {low} AND {column} < {high}" for low, high in zip(bounds, bounds[1:], strict=False)]
+    conditions += [f"{column} >= {low} AND {column} < {high}" for low, high in itertools.pairwise(bounds)]
     conditions.append(f"{column} >= {bounds[-1]}")
     if nullable:
         conditions.append(f"{column} IS NULL")

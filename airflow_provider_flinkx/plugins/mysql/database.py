@@ -1,0 +1,189 @@
+"""MySQL and MariaDB: logins by PyMySQL, names, error codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import pymysql
+from pymysql.constants import CLIENT
+from sqlalchemy.dialects.mysql.base import MySQLDialect
+
+from airflow_provider_flinkx.exceptions import (
+    AccessDeniedError,
+    ConnectionFailedError,
+    DataError,
+    FlinkXError,
+    NotFoundError,
+)
+from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
+from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
+from airflow_provider_flinkx.plugins.relational.jdbc import Server
+
+#: Every session has UTC, backslash escapes as this package writes them, and patience with a slow other side.
+SESSION = (
+    "SET time_zone = '+00:00'",
+    "SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')",
+    "SET net_write_timeout = 3600, net_read_timeout = 3600",
+)
+_ACCESS_CODES = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1370, 1698, 1820, 2059, 2061})
+_MISSING_CODES = frozenset({1049, 1051, 1054, 1109, 1146})
+_BROKEN_CODES = frozenset(
+    {0, 1040, 1053, 1077, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2026,
+     2055}
+)  # fmt: skip
+_TIMEOUT_CODES = frozenset({1969, 3024})
+_DUPLICATE_CODES = frozenset({1022, 1062, 1169, 1586, 1859})
+_NULL_CODES = frozenset({1048, 1263, 1364})
+_CONSTRAINT_CODES = frozenset({1216, 1217, 1369, 1451, 1452, 1526, 1644, 1761, 3819, 4025})
+_CONVERSION_CODES = frozenset(
+    {1264, 1265, 1292, 1366, 1367, 1406, 1411, 1416, 1426, 1427, 1441, 1690, 3140, 3141, 3156, 3903, 4038, 4079}
+)
+_AT_ROW = re.compile(r"at row (\d+)")
+_CODE = re.compile(r"ERROR (\d{4})")
+_TLS_MODES = {"required": {}, "verify_ca": {"ssl_verify_cert": True},
+              "verify_identity": {"ssl_verify_cert": True, "ssl_verify_identity": True}}  # fmt: skip
+
+
+class MySQL(Database):
+    """A login to a MySQL or MariaDB database.
+
+    Attributes:
+        server: the server that answered the last `connect`.
+        tls: what PyMySQL must be told when the URL asks for encryption; empty otherwise.
+    """
+
+    product = "MySQL"
+    schemes = frozenset({"mysql", "mariadb"})
+    default_port = 3306
+    _preparer = MySQLDialect(paramstyle="named").identifier_preparer
+
+    def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
+        super().__init__(parameter, timezone)
+        self.settings = {**self.address.parameters, **(parameter.get("properties") or {})}
+        self.settings = {name.lower(): str(value) for name, value in self.settings.items()}
+        self.server: Server = self.address.servers[0]
+        self.tls = self._tls()
+
+    def connect(self, *, local_files: bool = False) -> pymysql.Connection[Any]:
+        """A new connection with our session settings; the servers are tried in their order.
+
+        Args:
+            local_files: whether the server may ask for the file of a LOAD DATA LOCAL.
+        """
+        error: Exception | None = None
+        for server in self.address.servers:
+            try:
+                connection = self._login(server, local_files)
+            except (pymysql.Error, OSError, UnicodeError) as refused:
+                error = error or refused
+                continue
+            self.server = server
+            return self._start_session(connection)
+        assert error is not None
+        raise self.failure(error, "connect") from error
+
+    def quote(self, name: str) -> str:
+        """An identifier in back-ticks."""
+        return str(self._preparer.quote_identifier(name))
+
+    def literal(self, value: str) -> str:
+        """A text as an SQL literal; sessions read backslashes as escapes."""
+        return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+    @property
+    def url(self) -> str:
+        """The URL, with the password in it, of the server that answered, as connectorx takes it."""
+        user, password = (quote(text or "", safe="") for text in (self.address.user, self.address.password))
+        return f"mysql://{user}:{password}@{self.server}/{quote(self.address.database, safe='')}"
+
+    @property
+    def table_place(self) -> tuple[str | None, str]:
+        """Database and name of the table; no database means that of the URL."""
+        *place, name = self.table_name
+        return (place[-1] if place else None), name
+
+    def failure(self, error: BaseException, doing: str) -> FlinkXError:
+        """The error of a driver as one of this package."""
+        if isinstance(error, FlinkXError):
+            return error
+        code, text = _code_and_text(error)
+        text = text.replace(self.url, str(self))
+        message = self.address.conceal(f"{self}: {doing}: {text}")
+        if code in _ACCESS_CODES:
+            return AccessDeniedError(message)
+        if code in _MISSING_CODES:
+            return NotFoundError(message)
+        if code in _TIMEOUT_CODES:
+            return DataError(f"{message} (queryTimeOut sets the seconds allowed)")
+        broken = code in _BROKEN_CODES or any(words in text for words in ("IO error", "IoError", "DriverError"))
+        return ConnectionFailedError(message) if broken else DataError(message)
+
+    def refusal(self, error: BaseException) -> RowRefusedError | None:
+        """The error as one about a row, or None when it is about something else."""
+        code, text = _code_and_text(error)
+        known = _DUPLICATE_CODES | _NULL_CODES | _CONSTRAINT_CODES | _CONVERSION_CODES
+        if code not in known and not isinstance(error, (pymysql.DataError, pymysql.IntegrityError)):
+            return None
+        return refusal_of(code, self.address.conceal(text))
+
+    def _tls(self) -> dict[str, Any]:
+        mode = self.settings.get("sslmode", "").lower()
+        if not mode and "true" in (self.settings.get("usessl"), self.settings.get("requiressl")):
+            mode = "verify_ca" if self.settings.get("verifyservercertificate") == "true" else "required"
+        authority = self.settings.get("serversslcert")
+        if mode in _TLS_MODES:
+            # An empty dictionary asks PyMySQL for TLS without a check of the certificate.
+            return {"ssl_ca": authority, **_TLS_MODES[mode]} if authority else {"ssl": {}, **_TLS_MODES[mode]}
+        return {"ssl_ca": authority} if authority and mode != "disabled" else {}
+
+    def _login(self, server: Server, local_files: bool) -> pymysql.Connection[Any]:
+        return pymysql.connect(
+            host=server.host,
+            port=server.port,
+            user=self.address.user,
+            password=self.address.password or "",
+            database=self.address.database or None,
+            charset="utf8mb4",
+            connect_timeout=max(2, CONNECT_SECONDS // len(self.address.servers)),
+            local_infile=local_files,
+            client_flag=CLIENT.FOUND_ROWS,
+            max_allowed_packet=1 << 30,
+            **self.tls,
+        )
+
+    def _start_session(self, connection: pymysql.Connection[Any]) -> pymysql.Connection[Any]:
+        try:
+            with connection.cursor() as cursor:
+                for statement in (*SESSION, *self.session):
+                    cursor.execute(statement)
+        except pymysql.Error as error:
+            connection.close()
+            raise self.failure(error, f"session statement {statement!r}") from error
+        return connection
+
+
+def refusal_of(code: int, text: str) -> RowRefusedError:
+    """A refused row by the code and the text of an error or a warning."""
+    if code in _DUPLICATE_CODES:
+        category = Category.DUPLICATE
+    elif code in _NULL_CODES:
+        category = Category.NULL
+    else:
+        category = Category.OTHER if code in _CONSTRAINT_CODES else Category.CONVERSION
+    row = _AT_ROW.search(text)
+    return RowRefusedError(category, text, int(row[1]) - 1 if row else None)
+
+
+def _code_and_text(error: BaseException) -> tuple[int, str]:
+    """Number and words of an error of PyMySQL, or of connectorx, which has them in its text."""
+    if isinstance(error, pymysql.Error) and len(error.args) >= 2 and isinstance(error.args[0], int):
+        return error.args[0], str(error.args[1])
+    if isinstance(error, OSError):
+        return 2003, str(error)
+    text = str(error)
+    found = _CODE.search(text)
+    return (int(found[1]) if found else -1), text
