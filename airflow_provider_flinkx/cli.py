@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from airflow_provider_flinkx import __version__
-from airflow_provider_flinkx.cli_progress import ProgressDisplay, summary
+from airflow_provider_flinkx.cli_progress import progress_display, summary
 from airflow_provider_flinkx.exceptions import FlinkXError, JobFileError, JobInvalidError
 from airflow_provider_flinkx.jobs.references import resolve
 from airflow_provider_flinkx.jobs.text import parse_job, read_text, replace_placeholders
@@ -169,7 +169,7 @@ def _run(options: argparse.Namespace, name: str) -> int:
     from airflow_provider_flinkx.clusters.local import LocalCluster
 
     try:
-        with ProgressDisplay(sys.stderr) as display:
+        with progress_display(sys.stderr) as display:
             cluster = LocalCluster(log=display.line if options.verbose else None)
             report = cluster.run(document, job_key=_job_key(name), on_progress=display.update, warnings=warnings)
     except FlinkXError as error:
@@ -278,11 +278,11 @@ def _show_report(report: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         _print(json.dumps(report, indent=2, ensure_ascii=False))
         return
-    _print(f"{report.get('state', 'ended')}: {summary(report)}, {report.get('seconds', 0):,} s")
-    dirty = report.get("dirty_data") or {}
-    for sample in dirty.get("samples", ())[:_SAMPLES_SHOWN]:
+    _print(f"{report['state']}: {summary(report)}, {report['seconds']:,} s")
+    dirty = report["dirty_data"]
+    for sample in dirty["samples"][:_SAMPLES_SHOWN]:
         _print(f"rejected ({sample['category']}): {sample['message']}")
-    if dirty.get("files"):
+    if dirty["files"]:
         _print(f"rejected rows are in {dirty['path']}")
 
 

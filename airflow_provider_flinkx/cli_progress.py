@@ -4,20 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import Any, Protocol, TextIO
 
 
-class ProgressDisplay:
-    """Shows what `LocalCluster.run` tells; a context manager.
+class ProgressDisplay(Protocol):
+    """Shows what `LocalCluster.run` tells; a context manager."""
 
-    Args:
-        stream: where to show it; standard error, so that standard output holds results only.
-    """
+    def __enter__(self) -> ProgressDisplay: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def update(self, progress: Mapping[str, Any]) -> None:
+        """Show the progress; keys as in `LocalCluster.run`."""
+
+    def line(self, text: str) -> None:
+        """Show a line beside the progress."""
+
+
+def progress_display(stream: TextIO) -> ProgressDisplay:
+    """The display that fits the stream."""
+    return ProgressBar(stream) if stream.isatty() else ProgressLines(stream)
+
+
+class ProgressLines:
+    """A line whenever something has changed."""
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last = ""
+
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held."""
+
+    def update(self, progress: Mapping[str, Any]) -> None:
+        """See `ProgressDisplay`."""
+        text = f"{progress['state']} {summary(progress)}"
+        if text != self._last:
+            self._last = text
+            self.line(text)
+
+    def line(self, text: str) -> None:
+        """See `ProgressDisplay`."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+class ProgressBar:
+    """A bar of the splits done, with the counters beside it; gone when the job has ended."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("{task.fields[state]}"),
@@ -26,12 +71,10 @@ class ProgressDisplay:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("job", total=None, state="STARTING", summary="")
-        self._last = ""
 
-    def __enter__(self) -> ProgressDisplay:
+    def __enter__(self) -> ProgressBar:
         self._bar.start()
         return self
 
@@ -41,26 +84,23 @@ class ProgressDisplay:
         self._bar.stop()
 
     def update(self, progress: Mapping[str, Any]) -> None:
-        """Show the progress; keys as in `LocalCluster.run`."""
-        state = str(progress.get("state", ""))
-        text = summary(progress)
-        if self._console.is_terminal:
-            total = progress.get("splits") or None
-            self._bar.update(
-                self._task, completed=progress.get("splitsDone", 0), total=total, state=state, summary=text
-            )
-        elif (line := f"{state} {text}") != self._last:
-            self._last = line
-            self.line(line)
+        """See `ProgressDisplay`."""
+        self._bar.update(
+            self._task,
+            completed=progress["splitsDone"],
+            total=progress["splits"] or None,
+            state=progress["state"],
+            summary=summary(progress),
+        )
 
     def line(self, text: str) -> None:
-        """Show a line above the bar."""
+        """See `ProgressDisplay`."""
         self._console.print(text)
 
 
 def summary(counters: Mapping[str, Any]) -> str:
     """One line of a progress or a report."""
-    read, written, rejected, rate, done, splits = (
-        counters.get(key, 0) for key in ("numRead", "numWrite", "nErrors", "rowsPerSecond", "splitsDone", "splits")
+    return (
+        f"{counters['numRead']:,} rows read, {counters['numWrite']:,} written, {counters['nErrors']:,} rejected, "
+        f"{counters['rowsPerSecond']:,} rows/s, {counters['splitsDone']} of {counters['splits']} splits"
     )
-    return f"{read:,} rows read, {written:,} written, {rejected:,} rejected, {rate:,} rows/s, {done} of {splits} splits"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_flinkx import cli
-from airflow_provider_flinkx.cli_progress import ProgressDisplay
+from airflow_provider_flinkx.cli_progress import ProgressBar, progress_display
 from airflow_provider_flinkx.clusters import local
 from airflow_provider_flinkx.exceptions import ErrorLimitExceededError, FlinkXError, JobFailedError
 from tests.unit.jobs.builders import HDFS_READER, POSTGRESQL_WRITER, STREAM_WRITER, job, with_parameter
@@ -285,7 +285,8 @@ def test_terminal_gets_a_bar() -> None:
             return True
 
     terminal = Terminal()
-    with ProgressDisplay(terminal) as display:
+    with progress_display(terminal) as display:
+        assert isinstance(display, ProgressBar)
         display.update({**REPORT, "state": "RUNNING", "splitsDone": 2})
         display.line("a line of [Flink]")
     shown = terminal.getvalue()
