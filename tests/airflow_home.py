@@ -17,16 +17,19 @@ def use_temporary_airflow_home() -> Path:
     assert "airflow" not in sys.modules, "Airflow has read its configuration already"
     home_path = Path(tempfile.mkdtemp(prefix="flinkx-airflow-"))
     atexit.register(shutil.rmtree, home_path, ignore_errors=True)
-    (home_path / "dags").mkdir()
-    os.environ.update(
-        {
-            "FLINKX_TEST_AIRFLOW_HOME": str(home_path),
-            "AIRFLOW_HOME": str(home_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(home_path / "dags"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home_path}/airflow.db",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        }
-    )
+    os.environ.update({"FLINKX_TEST_AIRFLOW_HOME": str(home_path), **airflow_settings(home_path, home_path / "dags")})
     return home_path
+
+
+def airflow_settings(home: Path, dags: Path) -> dict[str, str]:
+    """The environment of an Airflow that keeps everything in `home` and has its DAG files in `dags`."""
+    dags.mkdir(exist_ok=True)
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }

@@ -114,7 +114,7 @@ def test_what_is_wrong_with_the_job_is_said_once_and_not_tried_again(render, job
         f"{{'url': 'jdbc:mysql://h/d?user=me&password={PASSWORD}&x=1'}}",
         f'{{"url": "ftp://me:{PASSWORD}@host/", "column": {{{{ columns | tojson }}}}}}',
         f'{{"password": "{PASSWORD}", "column": {{{{ columns | tojson }}}}}}',
-        {"password": "{{ '%s' | reverse }}" % PASSWORD[::-1]},
+        {"password": f"{{{{ '{PASSWORD[::-1]}' | reverse }}}}"},
     ],
 )
 def test_secrets_are_made_known_before_anything_is_stored_or_logged(render, job):
