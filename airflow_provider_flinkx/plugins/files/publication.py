@@ -1,0 +1,186 @@
+"""How files of a job appear: written in a hidden directory, moved to their place when all are complete.
+
+The hidden directory `.flinkx-<job key>~<attempt>` lies in the target directory, so that moving is renaming.
+A split is written in `<hidden>/<split>.part` and committed by renaming that to `<hidden>/<split>`. Publication notes in
+`<hidden>/publication.json` what it is going to do, then moves replaced files into the hidden directory and
+new ones out of it. Between the first and the last rename a reader may see a part of them: no file system
+renames many files in one step. A publication that was broken off is undone by `abort`, or by the
+next attempt of the same job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import posixpath
+from typing import Any, Final
+
+import pyarrow.fs as pafs
+
+from airflow_provider_flinkx.exceptions import DataError
+from airflow_provider_flinkx.plugins.base import RunContext
+from airflow_provider_flinkx.plugins.files.filesystem import Location, errors
+
+_HIDDEN_PREFIX: Final = ".flinkx-"
+#: Between job key and attempt; in no job key, so no key is the beginning of another's directory.
+_SEPARATOR: Final = "~"
+_NOTE: Final = "publication.json"
+_DONE_NOTE: Final = "published.json"
+_REPLACED: Final = "replaced"
+#: File names end at 255 bytes; the rest is for attempt, split and ending.
+_LONGEST_KEY: Final = 150
+
+
+class Publication:
+    """The files of one attempt of a job on their way to a directory.
+
+    Args:
+        location: file system and target directory.
+        context: job key and attempt.
+    """
+
+    def __init__(self, location: Location, context: RunContext) -> None:
+        self._filesystem = location.filesystem
+        self._url = location.url
+        self.target = location.path
+        self._key = _short(context.job_key)
+        self._attempt = context.attempt
+        self._hidden = posixpath.join(self.target, f"{_HIDDEN_PREFIX}{self._key}{_SEPARATOR}{self._attempt}")
+
+    def prepare(self) -> None:
+        """Make the hidden directory; remove what dead attempts of this job left, and nothing of other jobs.
+
+        Raises:
+            DataError: the target is a file, or cannot be written.
+        """
+        with errors(self._url, self.target):
+            (info,) = self._filesystem.get_file_info([self.target])
+            if info.is_file:
+                raise DataError(f"{self._url}{self.target}: is a file; path must be a directory")
+            self._filesystem.create_dir(self.target, recursive=True)
+            for entry in self._list(self.target):
+                if entry.base_name.startswith(f"{_HIDDEN_PREFIX}{self._key}{_SEPARATOR}"):
+                    self._remove(entry.path)
+            self._filesystem.create_dir(self._hidden, recursive=True)
+
+    def file_name(self, split: int, number: int, ending: str) -> str:
+        """The name of file `number` of a split, such as `flinkx-<job key>-<attempt>-00002-000.parquet`."""
+        return f"flinkx-{self._key}-{self._attempt}-{split:05d}-{number:03d}{ending}"
+
+    def begin_split(self, split: int) -> str:
+        """An empty directory for the files of a split; what an earlier try of it wrote is removed."""
+        directory = self._part(split)
+        with errors(self._url, directory):
+            self._delete(directory)
+            self._filesystem.create_dir(directory, recursive=True)
+        return directory
+
+    def commit_split(self, split: int) -> None:
+        """The files of a split are complete."""
+        with errors(self._url, self._part(split)):
+            self._delete(self._committed(split))
+            self._filesystem.move(self._part(split), self._committed(split))
+
+    def rollback_split(self, split: int) -> None:
+        """Remove the files of a split that is not committed."""
+        with errors(self._url, self._part(split)):
+            self._delete(self._part(split))
+
+    def publish(self, *, overwrite: bool) -> None:
+        """Move the files of all committed splits into the target directory.
+
+        Args:
+            overwrite: whether everything else there whose name does not begin with `.` is removed.
+
+        Raises:
+            DataError: it failed; nothing of it is to be seen then, unless undoing fails as well.
+        """
+        with errors(self._url, self.target):
+            new = self._committed_files()
+            old = [entry for entry in self._list(self.target) if overwrite and not entry.base_name.startswith(".")]
+            note = {"new": [info.base_name for info in new], "old": [info.base_name for info in old]}
+            self._write_note(json.dumps(note))
+            try:
+                self._move_all(old, posixpath.join(self._hidden, _REPLACED))
+                self._move_all(new, self.target)
+                self._filesystem.move(self._in_hidden(_NOTE), self._in_hidden(_DONE_NOTE))
+            except Exception:
+                self._undo(self._hidden)
+                raise
+            self._delete(self._hidden)
+
+    def abort(self) -> None:
+        """Remove everything that is not published; undo a publication that was broken off."""
+        with errors(self._url, self.target):
+            self._remove(self._hidden)
+
+    def _committed_files(self) -> list[pafs.FileInfo]:
+        committed = [entry for entry in self._list(self._hidden) if not entry.is_file and entry.base_name.isdigit()]
+        return [file for directory in committed for file in self._list(directory.path)]
+
+    def _move_all(self, entries: list[pafs.FileInfo], directory: str) -> None:
+        if entries:
+            self._filesystem.create_dir(directory, recursive=True)
+        for entry in entries:
+            self._filesystem.move(entry.path, posixpath.join(directory, entry.base_name))
+
+    def _remove(self, hidden: str) -> None:
+        self._undo(hidden)
+        self._delete(hidden)
+
+    def _undo(self, hidden: str) -> None:
+        note = self._read_note(posixpath.join(hidden, _NOTE))
+        if note is None:
+            return
+        for name in note["new"]:
+            self._delete(posixpath.join(self.target, name))
+        for name in note["old"]:
+            replaced = posixpath.join(hidden, _REPLACED, name)
+            if self._exists(replaced):
+                self._filesystem.move(replaced, posixpath.join(self.target, name))
+        self._filesystem.delete_file(posixpath.join(hidden, _NOTE))
+
+    def _write_note(self, text: str) -> None:
+        """Written beside and renamed, so that a note is never half there."""
+        with self._filesystem.open_output_stream(self._in_hidden(_NOTE + ".part")) as stream:
+            stream.write(text.encode())
+        self._filesystem.move(self._in_hidden(_NOTE + ".part"), self._in_hidden(_NOTE))
+
+    def _read_note(self, path: str) -> Any:
+        if not self._exists(path):
+            return None
+        with self._filesystem.open_input_stream(path) as stream:
+            return json.loads(stream.readall())
+
+    def _in_hidden(self, name: str) -> str:
+        return posixpath.join(self._hidden, name)
+
+    def _committed(self, split: int) -> str:
+        return self._in_hidden(f"{split:05d}")
+
+    def _part(self, split: int) -> str:
+        return self._in_hidden(f"{split:05d}.part")
+
+    def _list(self, directory: str) -> list[pafs.FileInfo]:
+        found: list[pafs.FileInfo] = self._filesystem.get_file_info(pafs.FileSelector(directory))
+        return sorted(found, key=lambda info: info.path)
+
+    def _exists(self, path: str) -> bool:
+        (info,) = self._filesystem.get_file_info([path])
+        return bool(info.type != pafs.FileType.NotFound)
+
+    def _delete(self, path: str) -> None:
+        (info,) = self._filesystem.get_file_info([path])
+        if info.type == pafs.FileType.NotFound:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            delete = self._filesystem.delete_file if info.is_file else self._filesystem.delete_dir
+            delete(path)
+
+
+def _short(key: str) -> str:
+    """The job key, with a hash in place of the end of a long one."""
+    if len(key) <= _LONGEST_KEY:
+        return key
+    return f"{key[:_LONGEST_KEY]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
