@@ -18,6 +18,7 @@ READER = {
     "connectionId": "quickstart",
     "connection": [{"table": ["orders"]}],
     "column": ["id", "customer", "quantity", "amount", "ordered_at"],
+    "splitPk": "id",
 }
 WRITER = {
     "defaultFS": "file:///",
