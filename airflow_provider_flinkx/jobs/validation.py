@@ -108,11 +108,13 @@ def _endpoint(value: Any, side: Side, schema_of: SchemaOf, problems: Problems) -
     if value is None or value == {}:
         problems.error(path, f"is empty: this is half a job; add a {side} with name and parameter")
         return None
-    name, parameter = _object({side: value}, side).get("name"), _object({side: value}, side).get("parameter", {})
-    if isinstance(value, Mapping) and name is None:
+    if not isinstance(value, Mapping):
+        return None  # The job's schema has reported it.
+    name, parameter = value.get("name"), value.get("parameter", {})
+    if name is None:
         problems.error(f"{path}.name", "is missing")
     if not isinstance(name, str) or not isinstance(parameter, Mapping):
-        return None  # The job's schema has reported it.
+        return None
     name = name.strip().lower()
     schema = _schema(name, side, schema_of, problems)
     if schema is None:
@@ -156,13 +158,11 @@ def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
             f"{path}.splitPk",
             f"not given with {setting.speed.channel} channels: a primary or unique key is used if there is one",
         )
-    if reader.parameter.get("customSql") and _has_table(reader.parameter.get("connection")):
+    connections = reader.parameter.get("connection")
+    first = connections[0] if isinstance(connections, list) and connections else None
+    if reader.parameter.get("customSql") and isinstance(first, Mapping) and "table" in first:
         problems.warn(f"{path}.connection[0].table", "is not read, because customSql is given")
     _check_increment_column(reader, f"{path}.increColumn", problems)
-
-
-def _has_table(connection: Any) -> bool:
-    return isinstance(connection, list) and bool(connection) and "table" in _object({"first": connection[0]}, "first")
 
 
 def _check_increment_column(reader: Endpoint, path: str, problems: Problems) -> None:
