@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import FlinkXError, JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.jobs.types import parse_type
 from airflow_provider_flinkx.plugins.base import Category, Reject, RunContext, Split, SplitWriter, Writer, WriteResult
 from airflow_provider_flinkx.plugins.conversion import arrow_type, conform, json_row
 from airflow_provider_flinkx.plugins.files.filesystem import Location, errors
@@ -23,7 +23,6 @@ from airflow_provider_flinkx.plugins.files.publication import Publication
 from airflow_provider_flinkx.plugins.files.sinks import Sink, SinkFactory
 
 _DEFAULT_FILE_BYTES: Final = 1 << 30
-_TYPE_TEXT: Final = re.compile(r"\s*([a-zA-Z_0-9 ]+?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*")
 _MOST_ORC_DIGITS: Final = 38
 
 
@@ -107,7 +106,8 @@ class TargetColumns:
             return {}
         if len(types) != len(names):
             self._problems.append(f"fullColumnType has {len(types)} types for {len(names)} columns")
-        return {name.lower(): column_of_type(name, text) for name, text in zip(names, types, strict=False)}
+        pairs = zip(names, map(parse_type, types), strict=False)
+        return {name.lower(): Column(name=name, type=kind.name, type_arguments=kind.arguments) for name, kind in pairs}
 
     def _check_names(self, given: Sequence[str], full: Sequence[str]) -> None:
         known = {name.lower() for name in full}
@@ -156,15 +156,6 @@ def _fits_orc(arrow: pa.DataType) -> bool:
     if pa.types.is_decimal(arrow):
         return bool(arrow.precision <= _MOST_ORC_DIGITS)
     return not pa.types.is_time(arrow)
-
-
-def column_of_type(name: str, type_text: str) -> Column:
-    """A column of a type written as in `fullColumnType`, such as `decimal(10,2)`."""
-    found = _TYPE_TEXT.fullmatch(type_text)
-    if not found:
-        return Column(name=name, type=type_text.lower())
-    arguments = tuple(int(number) for number in found.groups()[1:] if number is not None)
-    return Column(name=name, type=found[1].lower(), type_arguments=arguments)
 
 
 class FileSplitWriter(SplitWriter):
