@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -37,6 +38,7 @@ _INFINITIES = {
     -2_147_472_692: "infinity",
     -2_147_472_691: "-infinity",
 }
+_EARLY_YEAR = re.compile(r"^(?:-(\d+)|0000)(-.*)$")
 _MIDNIGHT_AFTER = 86_400_000_000
 
 _UNIQUE_KEY = """
@@ -229,4 +231,9 @@ def _spelled(array: pa.Array, numbers: pa.Array, spellings: dict[int, str]) -> p
     texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
     for position in np.flatnonzero(special):
         texts[position] = spellings[int(values[position])]
-    return pa.array(texts, pa.string())
+    return pa.array([text and _EARLY_YEAR.sub(_before_christ, text) for text in texts], pa.string())
+
+
+def _before_christ(match: re.Match[str]) -> str:
+    """Arrow counts years through zero, PostgreSQL writes the year before 1 as 1 BC."""
+    return f"{int(match[1] or 0) + 1:04d}{match[2]} BC"
