@@ -33,8 +33,8 @@ POSTGRES_TABLE = """(id bigint primary key, name varchar(32) not null, email var
 MARIADB_TABLE = """(id bigint primary key, name varchar(32) not null, email varchar(64) not null, quantity int,
     amount decimal(18,2), created datetime(6), active tinyint, note varchar(64), score double,
     city varchar(32)) character set utf8mb4"""
-POSTGRES_ROWS = """select g, md5(g::text), 'user_' || (g % 1000) || '@example.com', (g * 7919) % 1000003,
-    ((g * 104729) % 1000000007)::numeric(18,2) / 100, timestamp '2020-01-01' + g * interval '1.000123 s',
+POSTGRES_ROWS = """select g, md5(g::text), 'user_' || (g % 1000) || '@example.com', (g * 7919::bigint) % 1000003,
+    ((g * 104729::bigint) % 1000000007)::numeric(18,2) / 100, timestamp '2020-01-01' + g * interval '1.000123 s',
     {active}, case when g % 3 = 0 then null else 'note ' || g end, sqrt(g), 'city ' || (g % 97)
     from generate_series(1, {rows}) g"""
 

@@ -36,8 +36,8 @@ def database_parameters(
     parameters: dict[str, Any] = {"connection": [{"jdbcUrl": [url] if side == "reader" else url}]}
     if values.login is not None:
         parameters["username"] = values.login
-    if values.password is not None:
-        parameters["password"] = values.password
+    # A job needs a password key, be it empty: a server may trust a login without one.
+    parameters["password"] = values.password or ""
     return parameters
 
 
