@@ -225,15 +225,23 @@ def _temporal_or_text(array: pa.Array) -> pa.Array:
 
 
 def _spelled(array: pa.Array, numbers: pa.Array, spellings: dict[int, str]) -> pa.Array:
-    """The column as text, with the values that Arrow lacks spelled out."""
+    """The column as PostgreSQL's own text, with the values that Arrow lacks spelled out."""
     values = numbers.fill_null(0).to_numpy(zero_copy_only=False)
     special = np.isin(values, list(spellings))
-    texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
+    if pa.types.is_time(array.type):
+        texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
+    else:
+        # Arrow writes years up to 32767 only, numpy all of them.
+        unit = "D" if pa.types.is_date32(array.type) else "us"
+        zone = "+00" if pa.types.is_timestamp(array.type) and array.type.tz else ""
+        spelled = np.datetime_as_string(values.astype(f"datetime64[{unit}]"))
+        texts = [_postgres_date(text.replace("T", " ") + zone) for text in spelled.tolist()]
     for position in np.flatnonzero(special):
         texts[position] = spellings[int(values[position])]
-    return pa.array([text and _EARLY_YEAR.sub(_before_christ, text) for text in texts], pa.string())
+    return pa.array(texts, pa.string(), mask=array.is_null().to_numpy(zero_copy_only=False))
 
 
-def _before_christ(match: re.Match[str]) -> str:
-    """Arrow counts years through zero, PostgreSQL writes the year before 1 as 1 BC."""
-    return f"{int(match[1] or 0) + 1:04d}{match[2]} BC"
+def _postgres_date(text: str) -> str:
+    """Numpy counts years through zero, PostgreSQL writes the year before 1 as 1 BC."""
+    early = _EARLY_YEAR.match(text)
+    return f"{int(early[1] or 0) + 1:04d}{early[2]} BC" if early else text

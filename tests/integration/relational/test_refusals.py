@@ -1,0 +1,181 @@
+"""What cannot work is refused in one line, with host and name and without the password."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from typing import Any
+
+import pytest
+
+from airflow_provider_flinkx.exceptions import (
+    AccessDeniedError,
+    ConnectionFailedError,
+    DataError,
+    FlinkXError,
+    JobInvalidError,
+    NotFoundError,
+)
+from tests.integration.relational.moving import move, reader, writer
+from tests.servers import Database, MariadbDatabase, PostgresDatabase, free_port
+
+
+@pytest.fixture(scope="module", params=["postgres", "mariadb"])
+def database(request: pytest.FixtureRequest) -> Database:
+    server: PostgresDatabase | MariadbDatabase = request.getfixturevalue(request.param)
+    return server.fresh_database()
+
+
+@pytest.fixture(autouse=True)
+def tables(database: Database) -> None:
+    for table in ("source", "target", "made"):
+        database.execute(f"DROP TABLE IF EXISTS {table}")
+    database.execute("CREATE TABLE source (id integer PRIMARY KEY)", "INSERT INTO source VALUES (1), (2)")
+    database.execute("CREATE TABLE target (id integer PRIMARY KEY)")
+
+
+def refusal(kind: type[FlinkXError], action: Any, database: Database) -> str:
+    with pytest.raises(kind) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert database.password not in message
+    return message
+
+
+def test_wrong_password(database: Database) -> None:
+    wrong = dataclasses.replace(database, password="no/such:word@1%")
+    message = refusal(AccessDeniedError, lambda: reader(wrong, "source").schema, wrong)
+    assert f"{database.host}:{database.port}" in message
+
+
+def test_unreachable_host(database: Database) -> None:
+    nobody = dataclasses.replace(database, port=free_port())
+    message = refusal(ConnectionFailedError, lambda: reader(nobody, "source").schema, nobody)
+    assert f"{nobody.host}:{nobody.port}" in message
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(database: Database) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mute = dataclasses.replace(database, port=silent.getsockname()[1])
+        refusal(ConnectionFailedError, lambda: reader(mute, "source").schema, mute)
+
+
+def test_the_second_of_two_hosts_is_tried(database: Database) -> None:
+    source = reader(database, "source")
+    url = database.jdbc_url.replace("://", f"://127.0.0.1:{free_port()},")
+    source = type(source)(
+        {**source.parameter, "connection": [{"jdbcUrl": url, "table": ["source"]}]}, (), source.context
+    )
+    assert move(source, writer(database, "target")).written == 2
+
+
+@pytest.mark.parametrize("name", ["nothere", "no schema.nothere"])
+def test_missing_table(database: Database, name: str) -> None:
+    assert "nothere" in refusal(NotFoundError, lambda: reader(database, name).schema, database)
+    schema = reader(database, "source").schema
+    assert "nothere" in refusal(NotFoundError, lambda: writer(database, name).prepare(schema), database)
+
+
+def test_missing_column(database: Database) -> None:
+    assert "nope" in refusal(NotFoundError, lambda: reader(database, "source", names=["nope"]).schema, database)
+    schema = reader(database, "source").schema
+    assert "nope" in refusal(
+        NotFoundError, lambda: writer(database, "target", names=["nope"]).prepare(schema), database
+    )
+
+
+def test_different_numbers_of_columns(database: Database) -> None:
+    schema = reader(database, "source", names=["id"]).schema
+    database.execute("ALTER TABLE target ADD b integer")
+    with pytest.raises(JobInvalidError, match="1 columns, the writer takes 2"):
+        writer(database, "target").prepare(schema)
+
+
+def test_a_failing_presql_leaves_nothing(database: Database) -> None:
+    database.execute("INSERT INTO target VALUES (7)")
+    target = writer(database, "target", preSql=["DELETE FROM target", "DELETE FROM nothere"])
+    assert "preSql[1]" in refusal(NotFoundError, lambda: move(reader(database, "source"), target), database)
+    assert database.query("SELECT id FROM target") == [(7,)]
+
+
+def test_presql_makes_the_table_and_postsql_sees_the_rows(database: Database) -> None:
+    target = writer(
+        database, "made", preSql=["CREATE TABLE made (id integer PRIMARY KEY)"],
+        postSql=["UPDATE made SET id = id + 100 WHERE id = 2"],
+    )  # fmt: skip
+    assert move(reader(database, "source"), target).written == 2
+    assert database.query("SELECT id FROM made ORDER BY id") == [(1,), (102,)]
+
+
+def test_mixed_case_and_reserved_names(database: Database) -> None:
+    quote = "`" if isinstance(database, MariadbDatabase) else '"'
+    name = f"{quote}Order Group{quote}"
+    database.execute(f"DROP TABLE IF EXISTS {name}")
+    database.execute(f"CREATE TABLE {name} ({quote}Select{quote} integer, {quote}a%b.c{quote} integer)")
+    target = writer(database, "Order Group", names=["a%b.c", "Select"])
+    both = reader(database, None, customSql="SELECT id, id * 10 AS ten FROM source")
+    assert move(both, target).rejects == []
+    back = reader(
+        database, "Order Group", names=["Select", "a%b.c"], splitPk="Select", where=f"{quote}Select{quote} > 10"
+    )
+    rows = [row for split in back.splits() for batch in back.read(split) for row in batch.rows.to_pylist()]
+    assert rows == [{"Select": 20, "a%b.c": 2}]
+    back.close()
+
+
+def test_a_lost_connection_while_writing_leaves_nothing_of_the_split(database: Database) -> None:
+    source, target = reader(database, "source"), writer(database, "target", fields=["id"])
+    target.prepare(source.schema)
+    (split,) = source.splits()
+    part = target.open(split, source.schema)
+    (batch,) = source.read(split)
+    assert part.write(batch.rows).written == 2
+    kill_others(database)
+
+    def rest() -> None:
+        part.write(batch.rows.slice(0, 0))
+        part.commit()
+
+    refusal(ConnectionFailedError, rest, database)
+    part.rollback()
+    target.close()
+    source.close()
+    assert database.query("SELECT * FROM target") == []
+
+
+def test_a_lost_connection_while_reading_is_an_error_not_an_end(database: Database) -> None:
+    database.execute("CREATE TABLE IF NOT EXISTS big (id integer, t text)")
+    some = "SELECT seq, REPEAT('x', 1000) FROM seq_1_to_60000"
+    if isinstance(database, PostgresDatabase):
+        some = "SELECT n, repeat('x', 1000) FROM generate_series(1, 60000) n"
+    database.execute(f"INSERT INTO big {some}")
+    source = reader(database, None, customSql="SELECT * FROM big")
+    (split,) = source.splits()
+    batches = source.read(split)
+    next(batches)
+    kill_others(database)
+    refusal(ConnectionFailedError, lambda: list(batches), database)
+    source.close()
+
+
+def kill_others(database: Database) -> None:
+    """End all other connections to the database on the server's side."""
+    if isinstance(database, PostgresDatabase):
+        database.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return
+    mine = "SELECT id FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND id <> CONNECTION_ID()"
+    for (number,) in database.query(mine):
+        try:
+            database.execute(f"KILL {number}")
+        except Exception as error:
+            if error.args[0] != 1094:  # it ended by itself
+                raise
+
+
+def test_sensible_errors_of_statements(database: Database) -> None:
+    refusal(DataError, lambda: list(reader(database, "source", where="id = = 1").splits()) and move(
+        reader(database, "source", where="id = = 1"), writer(database, "target")), database)  # fmt: skip

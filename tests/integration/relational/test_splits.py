@@ -1,0 +1,146 @@
+"""Splits cover a table exactly once, and evenly, whatever its keys are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_flinkx.plugins.base import Reader
+from tests.integration.relational.moving import reader
+from tests.servers import Database, MariadbDatabase, PostgresDatabase
+
+ROWS = 20_000
+NUMBERS = "SELECT n FROM numbers"
+#: what: (PostgreSQL type, expression), (MariaDB type, expression); n counts from 1
+KEYS = {
+    "even": (("bigint", "n"), ("bigint", "n")),
+    "negative": (("integer", "n - 10000"), ("integer", "n - 10000")),
+    "skewed": (("bigint", "n::bigint * n * n"), ("bigint", "n * n * n")),
+    "with nulls": (("integer", "CASE WHEN n % 5 = 0 THEN NULL ELSE n END"), ("integer", "IF(n % 5 = 0, NULL, n)")),
+    "few values": (("integer", "n % 3"), ("integer", "n % 3")),
+    "text": (("text", "md5(n::text)"), ("varchar(40)", "MD5(n)")),
+    "mixed case": (
+        ("text", "CASE WHEN n % 2 = 0 THEN upper(md5(n::text)) ELSE md5(n::text) END"),
+        ("varchar(40)", "IF(n % 2 = 0, UPPER(MD5(n)), MD5(n))"),
+    ),
+    "quotes": (("text", "'a''\\' || n"), ("varchar(40)", "CONCAT('a', CHAR(39), CHAR(92), n)")),
+    "date": (("date", "date '2020-01-01' + (n % 4000)"), ("date", "DATE '2020-01-01' + INTERVAL n % 4000 DAY")),
+    "timestamp": (
+        ("timestamptz", "timestamptz '2020-01-01 UTC' + n * interval '1.000001 s'"),
+        ("timestamp(6)", "TIMESTAMP '2020-01-01 00:00:00' + INTERVAL n * 1000001 MICROSECOND"),
+    ),
+    "decimal": (("numeric(20,5)", "n / 7.0"), ("decimal(20,5)", "n / 7.0")),
+    "double": (("float8", "n / 7.0::float8"), ("double", "n / 7.0E0")),
+    "uuid": (("uuid", "md5(n::text)::uuid"), ("binary(16)", "UNHEX(MD5(n))")),
+}
+
+
+@pytest.fixture(scope="module")
+def left(postgres: PostgresDatabase) -> Database:
+    database = postgres.fresh_database()
+    database.execute(f"CREATE TABLE numbers AS SELECT n FROM generate_series(1, {ROWS}) n")
+    return database
+
+
+@pytest.fixture(scope="module")
+def right(mariadb: MariadbDatabase) -> Database:
+    database = mariadb.fresh_database()
+    database.execute(f"CREATE TABLE numbers AS SELECT seq AS n FROM seq_1_to_{ROWS}")
+    return database
+
+
+@pytest.fixture(params=["left", "right"])
+def database(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def make(database: Database, kind: str, constraint: str = "") -> None:
+    declared, expression = KEYS[kind][isinstance(database, MariadbDatabase)]
+    analyse = "ANALYZE TABLE t" if isinstance(database, MariadbDatabase) else "ANALYZE t"
+    null = "NULL" if declared.startswith("timestamp(") else ""
+    database.execute(
+        "DROP TABLE IF EXISTS t",
+        f"CREATE TABLE t (n integer, k {declared} {null} {constraint})",
+        f"INSERT INTO t SELECT n, {expression} FROM numbers",
+        analyse,
+    )
+
+
+def numbers_by_split(source: Reader) -> list[list[int]]:
+    try:
+        return [
+            [n for batch in source.read(split) for n in batch.rows.column(0).to_pylist()] for split in source.splits()
+        ]
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_each_row_is_in_exactly_one_split(database: Database, kind: str) -> None:
+    make(database, kind)
+
+    parts = numbers_by_split(reader(database, "t", names=["n"], channels=2, splitPk="k"))
+
+    assert sorted(n for part in parts for n in part) == list(range(1, ROWS + 1))
+    if kind != "few values":
+        assert len(parts) >= 8
+        assert max(map(len, parts)) < ROWS / 8 * 2
+
+
+@pytest.mark.parametrize("constraint", ["PRIMARY KEY", "UNIQUE"])
+def test_a_key_is_found(database: Database, constraint: str) -> None:
+    make(database, "even", constraint)
+
+    parts = numbers_by_split(reader(database, "t", names=["n"], channels=2))
+
+    assert sorted(n for part in parts for n in part) == list(range(1, ROWS + 1))
+    assert len(parts) >= 8
+
+
+def test_postgres_cuts_by_pages_where_there_is_no_key(left: Database) -> None:
+    make(left, "few values")
+
+    parts = numbers_by_split(reader(left, "t", names=["n"]))
+
+    assert sorted(n for part in parts for n in part) == list(range(1, ROWS + 1))
+    assert len(parts) == 4
+
+
+def test_one_split_where_nothing_cuts(database: Database) -> None:
+    make(database, "few values")
+    database.execute("DROP VIEW IF EXISTS v", "CREATE VIEW v AS SELECT * FROM t")
+
+    assert len(reader(database, "v", names=["n"], channels=3).splits()) == 1
+    assert len(reader(database, None, customSql="SELECT * FROM t", channels=3).splits()) == 1
+    assert len(reader(database, "t", names=["n"], channels=3, where="n < 0").splits()) >= 1
+
+
+def test_a_query_is_cut_by_its_splitpk_and_where_keeps_its_or(database: Database) -> None:
+    make(database, "with nulls")
+    source = reader(
+        database, None, names=["n"], channels=2, customSql="SELECT * FROM t -- all of it", splitPk="k",
+        where="n <= 15000 OR n = 16000 -- and no more",
+    )  # fmt: skip
+
+    parts = numbers_by_split(source)
+
+    assert sorted(n for part in parts for n in part) == [*range(1, 15001), 16000]
+    assert len(parts) >= 8
+
+
+def test_an_incremental_read_goes_on_where_the_last_one_ended(database: Database) -> None:
+    make(database, "timestamp")
+    first = reader(database, "t", increColumn="k")
+    assert sum(map(len, numbers_by_split(first))) == ROWS
+    end = first.location()["endLocation"]
+    assert len(end) == 16
+
+    addition = KEYS["timestamp"][isinstance(database, MariadbDatabase)][1].replace("n *", f"{ROWS + 1} *")
+    database.execute(f"INSERT INTO t SELECT {ROWS + 1}, {addition}")
+    second = reader(database, "t", increColumn="k", startLocation=end)
+    assert numbers_by_split(second)[0] == [ROWS + 1]
+    assert second.location()["startLocation"] == end
+
+    left_out = reader(database, "t", increColumn="1", startLocation=end, useMaxFunc=True)
+    assert [n for part in numbers_by_split(left_out) for n in part] == [ROWS]
