@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_flinkx.compat import AirflowException, AirflowFailException, BaseOperator
 from airflow_provider_flinkx.exceptions import ErrorLimitExceededError, FlinkXError, JobFileError
 from airflow_provider_flinkx.hooks.flink import FlinkClusterHook
+from airflow_provider_flinkx.jobs.references import mask
 from airflow_provider_flinkx.operators.progress import ProgressLog, summary
 from airflow_provider_flinkx.operators.rendering import render_job
 
@@ -59,6 +60,8 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         self.job = job
         self.flink_conn_id = flink_conn_id
         self.mode = mode
+        # The rendered job, passwords included; it is never stored.
+        self.document: Mapping[str, Any] | None = None
 
     @cached_property
     def hook(self) -> FlinkClusterHook:
@@ -72,21 +75,26 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render as Airflow does, but the job field always to a parsed job.
+        """Render as Airflow does, but leave of the job field only a copy in which secrets are hidden.
 
-        Airflow stores rendered fields, and hides passwords in them by their keys; text has no keys.
+        Airflow stores rendered fields. Of their secrets it hides none in a text, none more than five levels deep
+        (where a job has its passwords), and in version 2 none in a long field.
         """
         environment = jinja_env or self.get_template_env()
         if content is not self.job:
             return super().render_template(content, context, environment, seen_oids)
 
+        if self.document is not None:  # rendered before: the field holds the copy
+            return content
+
         def render(value: Any) -> Any:
             return super(FlinkXSyncOperator, self).render_template(value, context, environment, seen_oids)
 
         try:
-            return render_job(content, render, environment)
+            self.document = render_job(content, render, environment)
         except FlinkXError as error:
             raise AirflowFailException(str(error)) from None
+        return mask(self.document)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the job.
@@ -98,12 +106,12 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
             AirflowFailException: the job is wrong, or rejected more rows than it may.
             AirflowException: it failed otherwise, and may be tried again.
         """
-        assert isinstance(self.job, Mapping), "the job is rendered before it is executed"
+        assert self.document is not None, "the job is rendered before it is executed"
         instance = context["ti"]
         key = job_key(instance.dag_id, instance.run_id, instance.task_id, instance.map_index)
         self.log.info("The job's key is %s.", key)
         try:
-            report = self.hook.run(self.job, job_key=key, on_progress=ProgressLog(self.log))
+            report = self.hook.run(self.document, job_key=key, on_progress=ProgressLog(self.log))
         except FlinkXError as error:
             self._tell(error, instance)
             raise (AirflowFailException if isinstance(error, FINAL_ERRORS) else AirflowException)(str(error)) from None

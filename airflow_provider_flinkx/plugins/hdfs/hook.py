@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_flinkx.exceptions import ConnectionFailedError
 from airflow_provider_flinkx.plugins.hdfs.connection import CONNECTION
 from airflow_provider_flinkx.plugins.hook import DeclaredHook
 from airflow_provider_flinkx.plugins.registry import load
+
+#: Imported when it is used, because it imports Arrow.
+_FILESYSTEM = "airflow_provider_flinkx.plugins.files.filesystem"
 
 
 class FlinkXHDFSHook(DeclaredHook, connection=CONNECTION):
     """An HDFS that a job reads or writes."""
 
     def get_conn(self) -> Any:
-        """An HDFS client.
+        """The file system and its URL, as the readers and writers connect to it.
 
         Raises:
-            MissingDriverError: when its package is not installed.
-            JobFileError: when the connection lacks something.
+            FlinkXError: when a package is missing, or no NameNode answers.
         """
-        client = load("hdfs_native:Client", self.hook_name, "hdfs")
+        connect = load(f"{_FILESYSTEM}:connect", self.hook_name, "hdfs")
         parameters = self.parameters()
-        settings = {name: str(value) for name, value in parameters.get("hadoopConfig", {}).items()}
-        return client(parameters["defaultFS"], settings)
+        return connect(parameters["defaultFS"], parameters.get("hadoopConfig", {}))
 
     def check(self) -> str:
         """Ask for the root directory."""
-        address = self.parameters()["defaultFS"]
-        try:
-            self.get_conn().get_file_info("/")
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConnectionFailedError(f"{address}: {' '.join(str(error).split())}") from None
-        return f"{address} answered"
+        location = self.get_conn()
+        with load(f"{_FILESYSTEM}:errors", self.hook_name, "hdfs")(location.url, "/"):
+            location.filesystem.get_file_info("/")
+        return f"{location.url} answered"

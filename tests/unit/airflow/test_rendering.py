@@ -25,7 +25,8 @@ def render(tmp_path, monkeypatch):
         with DAG("d", start_date=datetime.datetime(2026, 1, 1), template_searchpath=[str(tmp_path)], **dag_arguments):
             operator = FlinkXSyncOperator(task_id="t", job=job)
         operator.render_template_fields(dict(CONTEXT))
-        return operator.job
+        rendered.stored = operator.job
+        return operator.document
 
     rendered.masked = []
     monkeypatch.setattr(rendering, "mask_secret", rendered.masked.append)
@@ -120,6 +121,24 @@ def test_what_is_wrong_with_the_job_is_said_once_and_not_tried_again(render, job
 def test_secrets_are_made_known_before_anything_is_stored_or_logged(render, job):
     render(job)
     assert PASSWORD in render.masked
+
+
+def test_what_airflow_stores_holds_no_secret(render):
+    url = f"jdbc:mysql://h/d?password={PASSWORD}"
+    job = {"job": {"content": [{"reader": {"parameter": {"password": PASSWORD, "url": [url], "where": "{{ ds }}"}}}]}}
+    rendered = render(job)["job"]["content"][0]["reader"]["parameter"]
+    assert rendered == {"password": PASSWORD, "url": [url], "where": CONTEXT["ds"]}
+    stored = render.stored["job"]["content"][0]["reader"]["parameter"]
+    assert stored == {"password": "***", "url": ["jdbc:mysql://h/d?password=***"], "where": CONTEXT["ds"]}
+
+
+def test_rendering_twice_keeps_the_job():
+    with DAG("d", start_date=datetime.datetime(2026, 1, 1)):
+        operator = FlinkXSyncOperator(task_id="t", job={"password": PASSWORD})
+    operator.render_template_fields(dict(CONTEXT))
+    operator.render_template_fields(dict(CONTEXT))
+    assert operator.document == {"password": PASSWORD}
+    assert operator.job == {"password": "***"}
 
 
 def test_secrets_of_a_template_that_fails_are_known_before_it_is_logged(render):

@@ -61,6 +61,7 @@ class Hook:
 
 def executed(ending):
     operator = FlinkXSyncOperator(task_id="t", job={"job": {}})
+    operator.document = {"job": {}}
     operator.__dict__["hook"] = hook = Hook(ending)
     instance = Instance()
     try:
