@@ -32,8 +32,11 @@ Canonical text: plain decimals without exponent, `NaN`, `Infinity`, `true`, `202
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from datetime import timezone as fixed_zone
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -453,7 +456,14 @@ def _text_to_float(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array
 
 
 def _text_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
-    return pc.ascii_trim_whitespace(array).cast(target)
+    text = pc.ascii_trim_whitespace(array)
+    number = text.cast(target)
+    if pc.any(pc.match_substring_regex(text, "[eE]|.{60}"), min_count=0).as_py():
+        # Arrow makes zero of what is far too small (1e-200), without an error.
+        wanted = [None if value is None else Decimal(value) for value in text.to_pylist()]
+        if number.to_pylist() != wanted:
+            raise pa.ArrowInvalid("not exact")
+    return number
 
 
 _TRUE_FALSE: Final = pa.array(["true", "t", "1", "false", "f", "0"])
@@ -543,17 +553,66 @@ def _timestamp_to_timestamp(array: pa.Array, target: pa.DataType, zone: str) -> 
     return array.cast(target)
 
 
+#: Arrow's time zones end with the tables of the zone files, and miss daylight saving time after this day.
+_LAST_DAY_OF_ZONE_TABLES: Final = datetime(2037, 1, 1)
+_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
 def _wall_time(array: pa.Array, zone: str) -> pa.Array:
     """UTC timestamps as the wall clock of `zone` shows them; UTC itself needs no time zone database."""
+    naive = pa.timestamp(array.type.unit)
     if zone == "UTC":
-        return array.view(pa.timestamp(array.type.unit))
-    return pc.local_timestamp(array.view(pa.timestamp(array.type.unit, zone)))
+        return array.view(naive)
+    zoned = pa.timestamp(array.type.unit, zone)
+    return _in_zone(array.view(naive), lambda early: pc.local_timestamp(early.view(zoned)), _offset_at(ZoneInfo(zone)))
 
 
 def _place_in_zone(array: pa.Array, zone: str) -> pa.Array:
     """Wall-clock times of `zone` as UTC timestamps."""
     utc = pa.timestamp(array.type.unit, "UTC")
-    return array.view(utc) if zone == "UTC" else pc.assume_timezone(array, zone).view(utc)
+    if zone == "UTC":
+        return array.view(utc)
+    offset = _offset_of_wall(ZoneInfo(zone))
+    placed = _in_zone(array, lambda early: pc.assume_timezone(early, zone).view(early.type), lambda wall: -offset(wall))
+    return placed.view(utc)
+
+
+def _in_zone(array: pa.Array, by_arrow: Callable[[pa.Array], pa.Array], offset: Callable[[datetime], int]) -> pa.Array:
+    """Shift times by a zone's offset: by Arrow, and one distinct value after the other where its tables have ended."""
+    numbers = array.view(pa.int64())
+    per_second = _PER_SECOND[array.type.unit]
+    last = int(_LAST_DAY_OF_ZONE_TABLES.replace(tzinfo=fixed_zone.utc).timestamp()) * per_second
+    late = pc.fill_null(pc.greater_equal(numbers, last), False)
+    if not pc.any(late, min_count=0).as_py():
+        return by_arrow(array)
+    early = by_arrow(pc.if_else(late, 0, numbers).view(array.type))
+    encoded = numbers.filter(late).dictionary_encode()
+    try:
+        seconds = [datetime(1970, 1, 1) + timedelta(seconds=at // per_second) for at in encoded.dictionary.to_pylist()]
+    except OverflowError as error:
+        raise pa.ArrowInvalid("after the year 9999") from error
+    shifts = pa.array([offset(second) * per_second for second in seconds], pa.int64())
+    shifted = pc.add(encoded.dictionary, shifts).take(encoded.indices)
+    return pc.replace_with_mask(early.view(pa.int64()), late, shifted).view(array.type)
+
+
+def _offset_at(zone: ZoneInfo) -> Callable[[datetime], int]:
+    """Seconds that the wall clock of a zone is ahead at a UTC time."""
+    return lambda at: round(
+        (at.replace(tzinfo=fixed_zone.utc).astimezone(zone).utcoffset() or timedelta()).total_seconds()
+    )
+
+
+def _offset_of_wall(zone: ZoneInfo) -> Callable[[datetime], int]:
+    """Seconds that the wall clock of a zone is ahead when it shows a time."""
+
+    def offset(wall: datetime) -> int:
+        first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+        if first != second or first is None:
+            raise pa.ArrowInvalid(f"the time is skipped or occurs twice in {zone.key}")
+        return round(first.total_seconds())
+
+    return offset
 
 
 def _from_moment(moment: date_text.Moment, target: pa.DataType, zone: str) -> pa.Array:
