@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -59,3 +60,9 @@ def test_airflow_knows_the_type_its_form_and_its_hook(declared):
     hook = Connection(conn_id="c1", conn_type=declared.conn_type, host="h").get_hook()
     assert hook.conn_id == "c1"
     assert hook.declared is declared
+
+
+def test_the_page_about_airflow_has_the_declared_connections():
+    program = "import runpy; page = runpy.run_path('scripts/generate_connection_table.py'); "
+    program += "assert page['page']() == page['PAGE'].read_text('utf-8'), 'run scripts/generate_connection_table.py'"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
