@@ -122,14 +122,15 @@ class LocalCluster:
         Raises:
             FlinkXError: what ended the job; `report` says how far it came.
         """
-        request = {
-            "document": document,
-            "job_key": job_key,
-            "rest_port": free_port(),
-            "settings": self.settings,
-            "warnings": list(warnings),
-        }
         with tempfile.TemporaryDirectory(prefix="flinkx-", ignore_cleanup_errors=True) as folder:
+            request = {
+                "document": document,
+                "job_key": job_key,
+                "folder": folder,
+                "rest_port": free_port(),
+                "settings": self.settings,
+                "warnings": list(warnings),
+            }
             self._process = process = self._start(folder)
             try:
                 tail = self._follow_log(process)

