@@ -59,7 +59,10 @@ def backfill(airflow: AirflowServices) -> None:
         airflow.command("backfill", "create", "--dag-id", "daily", *days, *again)
         airflow.await_query("SELECT bool_and(completed_at IS NOT NULL) FROM backfill", BACKFILL_SECONDS)
     else:
-        airflow.command("dags", "backfill", "daily", "-s", FIRST, "-e", LAST, "--reset-dagruns", "-y")
+        try:
+            airflow.command("dags", "backfill", "daily", "-s", FIRST, "-e", LAST, "--reset-dagruns", "-y")
+        except RuntimeError as error:
+            pytest.fail(f"{error}\n{airflow.task_log('daily')}")
 
 
 def ran_side_by_side(airflow: AirflowServices) -> bool:
