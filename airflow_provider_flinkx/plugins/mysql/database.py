@@ -141,19 +141,25 @@ class MySQL(Database):
         return {"ssl_ca": authority} if authority and mode != "disabled" else {}
 
     def _login(self, server: Server, local_files: bool) -> pymysql.Connection[Any]:
-        return pymysql.connect(
+        seconds = max(2, CONNECT_SECONDS // len(self.address.servers))
+        connection = pymysql.connect(
             host=server.host,
             port=server.port,
             user=self.address.user,
             password=self.address.password or "",
             database=self.address.database or None,
             charset="utf8mb4",
-            connect_timeout=max(2, CONNECT_SECONDS // len(self.address.servers)),
+            connect_timeout=seconds,
+            read_timeout=seconds,
             local_infile=local_files,
             client_flag=CLIENT.FOUND_ROWS,
             max_allowed_packet=1 << 30,
             **self.tls,
         )
+        # connect_timeout ends with the TCP connect, so a server that accepts and says nothing would hold the job
+        # for ever. Statements may take longer than the login; the driver has no public way to say so.
+        connection._read_timeout = None
+        return connection
 
     def _start_session(self, connection: pymysql.Connection[Any]) -> pymysql.Connection[Any]:
         try:

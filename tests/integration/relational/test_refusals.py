@@ -145,12 +145,11 @@ def test_a_lost_connection_while_writing_leaves_nothing_of_the_split(database: D
 
 
 def test_a_lost_connection_while_reading_is_an_error_not_an_end(database: Database) -> None:
-    database.execute("CREATE TABLE IF NOT EXISTS big (id integer, t text)")
-    some = "SELECT seq, REPEAT('x', 1000) FROM seq_1_to_60000"
+    query = "SELECT seq, REPEAT('x', 200) AS t FROM seq_1_to_3000000"
     if isinstance(database, PostgresDatabase):
-        some = "SELECT n, repeat('x', 1000) FROM generate_series(1, 60000) n"
-    database.execute(f"INSERT INTO big {some}")
-    source = reader(database, None, customSql="SELECT * FROM big")
+        database.execute("CREATE TABLE big AS SELECT n, repeat('x', 1000) FROM generate_series(1, 60000) n")
+        query = "SELECT * FROM big"
+    source = reader(database, None, customSql=query)
     (split,) = source.splits()
     batches = source.read(split)
     next(batches)

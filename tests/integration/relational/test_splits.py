@@ -11,7 +11,6 @@ from tests.integration.relational.moving import reader
 from tests.servers import Database, MariadbDatabase, PostgresDatabase
 
 ROWS = 20_000
-NUMBERS = "SELECT n FROM numbers"
 #: what: (PostgreSQL type, expression), (MariaDB type, expression); n counts from 1
 KEYS = {
     "even": (("bigint", "n"), ("bigint", "n")),
@@ -46,7 +45,7 @@ def left(postgres: PostgresDatabase) -> Database:
 @pytest.fixture(scope="module")
 def right(mariadb: MariadbDatabase) -> Database:
     database = mariadb.fresh_database()
-    database.execute(f"CREATE TABLE numbers AS SELECT seq AS n FROM seq_1_to_{ROWS}")
+    database.execute(f"CREATE TABLE numbers AS SELECT CAST(seq AS SIGNED) AS n FROM seq_1_to_{ROWS}")
     return database
 
 
@@ -60,6 +59,7 @@ def make(database: Database, kind: str, constraint: str = "") -> None:
     analyse = "ANALYZE TABLE t" if isinstance(database, MariadbDatabase) else "ANALYZE t"
     null = "NULL" if declared.startswith("timestamp(") else ""
     database.execute(
+        "DROP VIEW IF EXISTS v",
         "DROP TABLE IF EXISTS t",
         f"CREATE TABLE t (n integer, k {declared} {null} {constraint})",
         f"INSERT INTO t SELECT n, {expression} FROM numbers",
@@ -109,7 +109,7 @@ def test_postgres_cuts_by_pages_where_there_is_no_key(left: Database) -> None:
 
 def test_one_split_where_nothing_cuts(database: Database) -> None:
     make(database, "few values")
-    database.execute("DROP VIEW IF EXISTS v", "CREATE VIEW v AS SELECT * FROM t")
+    database.execute("CREATE VIEW v AS SELECT * FROM t")
 
     assert len(reader(database, "v", names=["n"], channels=3).splits()) == 1
     assert len(reader(database, None, customSql="SELECT * FROM t", channels=3).splits()) == 1

@@ -1,0 +1,65 @@
+"""JDBC URLs and table names as they stand in jobs."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server, address_of
+from airflow_provider_flinkx.plugins.relational.names import split_table_name
+
+
+def address(url: object, **others: object) -> Address:
+    return address_of({"connection": [{"jdbcUrl": url}], **others}, schemes={"mysql"}, default_port=3306)
+
+
+@pytest.mark.parametrize(
+    ("url", "servers", "database"),
+    [
+        ("jdbc:mysql://h:1/d", [("h", 1)], "d"),
+        (["jdbc:mysql://h/d"], [("h", 3306)], "d"),
+        ("jdbc:mysql://a:1,b/d?x=y", [("a", 1), ("b", 3306)], "d"),
+        ("jdbc:mysql:loadbalance://a,b/d", [("a", 3306), ("b", 3306)], "d"),
+        ("jdbc:mysql://[::1]:5/d%20e", [("::1", 5)], "d e"),
+        ("jdbc:mysql://h", [("h", 3306)], ""),
+    ],
+)
+def test_url_forms(url: object, servers: list[tuple[str, int]], database: str) -> None:
+    read = address(url)
+    assert read.servers == tuple(Server(*server) for server in servers)
+    assert read.database == database
+
+
+@pytest.mark.parametrize("url", [None, "", [], "jdbc:oracle://h/d", "mysql://h/d", "jdbc:mysql://h:x/d"])
+def test_unreadable_urls(url: object) -> None:
+    with pytest.raises(JobInvalidError):
+        address(url)
+
+
+def test_the_password_stands_in_no_text() -> None:
+    read = address("jdbc:mysql://h/d?user=u&password=p%40ss&useSSL=true")
+    assert (read.user, read.password) == ("u", "p@ss")
+    assert "p@ss" not in f"{read} {read!r}"
+    assert read.conceal("a\n p@ss b") == "a *** b"
+    assert read.parameter("usessl") == "true"
+    assert address("jdbc:mysql://h/d?password=a", password="b").password == "b"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("t", ("t",)),
+        ("s.t", ("s", "t")),
+        ('"a.b"."c""d"', ("a.b", 'c"d')),
+        ("`a.b`.t", ("a.b", "t")),
+        ("Order Group", ("Order Group",)),
+    ],
+)
+def test_table_names(name: str, parts: tuple[str, ...]) -> None:
+    assert split_table_name(name) == parts
+
+
+@pytest.mark.parametrize("name", ["", ".", "a.", '"a', '"a"b'])
+def test_table_names_that_are_none(name: str) -> None:
+    with pytest.raises(JobInvalidError):
+        split_table_name(name)
