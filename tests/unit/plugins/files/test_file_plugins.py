@@ -21,17 +21,20 @@ from airflow_provider_flinkx.plugins.hdfs.reader import HDFSReader
 from airflow_provider_flinkx.plugins.hdfs.writer import HDFSWriter
 
 SCHEMA = pa.schema([
-    ("i", pa.int64()), ("s", pa.string()), ("d", pa.decimal128(38, 10)), ("t", pa.timestamp("us")), ("day", pa.date32()),
+    ("i", pa.int64()), ("s", pa.string()), ("d", pa.decimal128(38, 10)), ("t", pa.timestamp("us")),
+    ("day", pa.date32()),
     ("b", pa.binary()), ("f", pa.float64()), ("ok", pa.bool_()), ("small", pa.int8()), ("single", pa.float32()),
 ])  # fmt: skip
 TYPES = ("bigint", "string", "decimal", "timestamp", "date", "binary", "double", "boolean", "tinyint", "float")
 ROWS = [
     (2**63 - 1, "", Decimal("1.5"), datetime(1, 1, 1), date(1, 1, 1), b"\xff\x00\n\x01", float("inf"), True, -128, 0.1),
-    (-(2**63), "a b", None, datetime(9999, 12, 31, 23, 59, 59, 999999), date(1582, 10, 10), b"", -0.0, False, 127, -0.0),
+    (-(2**63), "a b", None, datetime(9999, 12, 31, 23, 59, 59, 999999), date(1582, 10, 10), b"", -0.0,
+     False, 127, -0.0),
     (None, None, Decimal("-9999999999999999999999999999.9999999999"), datetime(1969, 12, 31, 23, 59, 59, 999999),
      date(9999, 12, 31), None, 5e-324, None, None, None),
     (0, "üñ😀", Decimal(0), None, None, b"a", float("-inf"), True, 0, float("-inf")),
-    (1, 'q"\'\t,', Decimal("0.0000000001"), datetime(1500, 1, 1, 0, 0, 0, 1), date(1969, 12, 31), b"b", 0.1, False, 1, 1e38),
+    (1, 'q"\'\t,', Decimal("0.0000000001"), datetime(1500, 1, 1, 0, 0, 0, 1), date(1969, 12, 31), b"b", 0.1,
+     False, 1, 1e38),
 ]  # fmt: skip
 CONTEXT = RunContext("job", "attempt1")
 
@@ -182,9 +185,12 @@ def test_a_publication_that_breaks_off_is_undone(tmp_path: Path, monkeypatch: py
     # The second file cannot get to its place: a directory that is not empty has its name.
     second = tmp_path / "flinkx-job-attempt1-00001-000.txt"
     (second / "x").mkdir(parents=True)
-    monkeypatch.setattr(writer.publication, "_list", lambda directory: [
-        info for info in type(writer.publication)._list(writer.publication, directory) if info.base_name != second.name or "~" in info.path
-    ])  # fmt: skip
+    listed = writer.publication._list
+
+    def without_obstacle(directory: str) -> list[Any]:
+        return [info for info in listed(directory) if info.base_name != second.name or "~" in info.path]
+
+    monkeypatch.setattr(writer.publication, "_list", without_obstacle)
     with pytest.raises(DataError):
         writer.finish()
     assert (tmp_path / "old").read_text() == "x"

@@ -15,7 +15,8 @@ UTF8 = Encoding.of("UTF-8")
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("|", "|"), (r"\|", "|"), (r"\t", "\t"), (r"\001", "\x01"), (r"\u0001", "\x01"), ("\x01", "\x01"), ("||", "||"), (r"\\", "\\")],
+    [("|", "|"), (r"\|", "|"), (r"\t", "\t"), (r"\001", "\x01"), (r"\u0001", "\x01"), ("\x01", "\x01"), ("||", "||"),
+     (r"\\", "\\")],
 )  # fmt: skip
 def test_delimiters(written: str, meant: str) -> None:
     assert parse_delimiter(written) == meant
