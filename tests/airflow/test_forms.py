@@ -134,8 +134,8 @@ class Form2:
         )
 
     def save(self):
-        self.browser.execute_script("document.querySelector('button[type=submit]').click()")
-        self.wait.until(lambda browser: browser.current_url.rstrip("/").endswith("/connection/list"))
+        self.browser.execute_script("document.getElementById('conn_type').form.requestSubmit()")
+        self.wait.until(lambda browser: "Added Row" in browser.find_element(By.TAG_NAME, "body").text)
 
 
 class Form3:
