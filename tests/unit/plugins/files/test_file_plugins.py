@@ -399,3 +399,17 @@ def test_nested_types_unreadable_compressions_and_changed_files_are_named(tmp_pa
     (tmp_path / "g.gz").write_bytes(gzip.compress(b"1\n" * 1000)[:-9])
     with pytest.raises(DataError, match=r"g\.gz.*[Tt]runcated"):
         read(parameter(tmp_path / "g.gz", fileType="text"), Column(index=0))
+
+
+def test_int96_times_of_any_year_are_exact_or_refused(tmp_path: Path) -> None:
+    times = [datetime(9999, 12, 31, 23, 59, 59), datetime(1500, 1, 1), datetime(2020, 1, 1, 0, 0, 0, 1), None]
+    seconds = pa.array([*times[:2], None], pa.timestamp("s"))
+    pq.write_table(pa.table({"t": seconds}), tmp_path / "far", use_deprecated_int96_timestamps=True)
+    assert [row["t"] for row in values(read(parameter(tmp_path / "far", fileType="parquet")))] == [*times[:2], None]
+    exact = pa.array(times[2:], pa.timestamp("us"))
+    pq.write_table(pa.table({"t": exact}), tmp_path / "near", use_deprecated_int96_timestamps=True)
+    assert [row["t"] for row in values(read(parameter(tmp_path / "near", fileType="parquet")))] == times[2:]
+    finer = pa.array([1], pa.int64()).view(pa.timestamp("ns"))
+    pq.write_table(pa.table({"t": finer}), tmp_path / "finer", use_deprecated_int96_timestamps=True)
+    with pytest.raises(DataError, match="finer than a microsecond"):
+        read(parameter(tmp_path / "finer", fileType="parquet"))
