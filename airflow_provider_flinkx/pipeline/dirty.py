@@ -1,8 +1,9 @@
 """Files of rejected rows: `<dirty.path>/<job id>/<split>.jsonl`, on disk after every batch.
 
-Files on other fsspec file systems are only sure to be there when they are closed. `dirty.path` is a local path, a `file://`, `hdfs://` or any fsspec URL, or a path on the HDFS that
-`dirty.hadoopConfig` names (job.md §6). With `dirty.format: "flinkx"` a file holds FlinkX's four columns instead
-of JSON lines: the row, the category's code, the error, the time, separated by the byte 0x01.
+`dirty.path` is a local path, a `file://`, `hdfs://` or any other fsspec URL, or a path on the HDFS that
+`dirty.hadoopConfig` names (job.md §6). Files on fsspec file systems are complete only once they are closed, at the
+end of the split. With `dirty.format: "flinkx"` a file holds FlinkX's four columns instead of JSON lines: the row, the
+category's code, the error, the time, separated by the byte 0x01.
 """
 
 from __future__ import annotations
