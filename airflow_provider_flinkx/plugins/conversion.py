@@ -261,7 +261,11 @@ def _json_value(column: pa.Array, position: int) -> Any:
         return piece[0].as_py().hex()
     if kind == "float" and pc.is_finite(piece)[0].as_py():
         return piece[0].as_py()
-    return to_text(piece, timezone="UTC")[0].as_py() if kind else str(piece[0])
+    try:
+        return to_text(piece, timezone="UTC")[0].as_py() if kind else str(piece[0])
+    except pa.ArrowInvalid:
+        number = piece.view(pa.int32() if piece.type.bit_width == 32 else pa.int64())[0]
+        return f"{number} as {piece.type}"
 
 
 class _Conversion:
@@ -436,12 +440,12 @@ _INFINITE_TEXT: Final = r"^[+-]?(?i:inf|infinity)$"
 _ZERO_TEXT: Final = r"^[+-]?[0.]+(?:[eE].*)?$"
 
 
-def _text_to_integer(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+def _text_to_integer(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
     text = pc.ascii_trim_whitespace(array)
     # Arrow's own cast would take hexadecimal.
     if pc.all(pc.match_substring_regex(text, _INTEGER_TEXT), min_count=0).as_py():
         return pc.ascii_ltrim(text, "+").cast(target)
-    return text.cast(pa.decimal128(38, 9)).cast(target)
+    return _text_to_decimal(text, pa.decimal128(38, 9), zone).cast(target)
 
 
 def _text_to_float(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
@@ -494,6 +498,8 @@ def _text_to_time(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
 
 def _temporal_to_text(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
     text = array.cast(target)
+    # Arrow writes this in place of a year beyond 32767, and raises nothing.
+    _require(pc.invert(pc.starts_with(text, "<value out of range")), "no text for this year")
     return pc.replace_substring_regex(text, r"\.?0*$", "") if _has_fraction(array.type) else text
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
@@ -137,6 +137,7 @@ def test_decimal_to_text_has_no_exponent(values: list[Decimal]) -> None:
 
 
 @given(st.lists(NUMBER_TEXT | ANY_INT64.map(str) | st.text(max_size=5)))
+@example(["", "1E-50"])
 def test_text_to_integer(values: list[str]) -> None:
     def expected(text: str) -> Any:
         number = as_decimal(text) if text.isascii() else None
@@ -438,3 +439,16 @@ def test_arrow_type(name: str | None, arguments: tuple[int, ...], expected: pa.D
 def test_impossible_decimals_are_errors_of_the_job() -> None:
     with pytest.raises(JobInvalidError):
         arrow_type(Column(type="decimal", type_arguments=(2, 5)))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [pa.array([0, 12_000_000], pa.date32()), pa.array([0, 4_000_000_000_000_000_000], pa.timestamp("us"))],
+    ids=["date", "timestamp"],
+)
+def test_a_year_that_arrow_cannot_spell_is_a_failure(array: pa.Array) -> None:
+    converted, failures = convert(array, pa.string(), timezone="UTC")
+    assert list(failures) == [1]
+    assert converted[0].as_py().startswith("1970-01-01")
+    assert converted[1].as_py() is None
+    assert str(array.view(pa.int32() if array.type == pa.date32() else pa.int64())[1]) in failures[1]
