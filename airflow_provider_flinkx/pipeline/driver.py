@@ -34,7 +34,7 @@ from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.plugins.base import RunContext
 from airflow_provider_flinkx.plugins.registry import schema_of
 
-_WITHOUT_BEAM = Path(__file__).parent / "without_beam"
+_LEFT_OUT = Path(__file__).parent / "left_out"
 _CANCEL_SECONDS = 4.0
 
 
@@ -60,11 +60,11 @@ class Request:
 
 
 def use_thread_mode() -> None:
-    """Set up this interpreter, and the one that Flink embeds in the JVM, to run without Beam.
+    """Set up this interpreter, and the one that Flink embeds in the JVM, to run without Beam and pandas.
 
     The embedded interpreter knows nothing of this one's virtual environment but PYTHONPATH.
     """
-    sys.path.insert(0, str(_WITHOUT_BEAM))
+    sys.path.insert(0, str(_LEFT_OUT))
     os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     # Otherwise PyFlink starts a Beam server for its loopback mode.
     os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's own spelling

@@ -52,6 +52,8 @@ ORDER BY i.indisprimary DESC, i.indexrelid
 #: Numbers that only PostgreSQL's numeric knows, in the spellings that it reads.
 _SPECIAL_NUMBERS = frozenset({"nan", "inf", "-inf", "infinity", "-infinity"})
 _NUMBER = "flinkx_row"
+#: Rows that are encoded and sent at once.
+PIECE_ROWS = 1000
 
 
 class PostgreSQLWriter(RelationalWriter):
@@ -195,7 +197,10 @@ class PostgreSQLSplitWriter(RelationalSplitWriter):
         return f"{text} ON CONFLICT ({', '.join(map(self.database.quote, self.key))}) DO UPDATE SET {updates}"
 
     def _copy(self, rows: pa.RecordBatch, table: str, schema: str | None) -> None:
-        self.rows.cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema)
+        # The driver sends piece by piece: the server takes in one while the next is encoded.
+        pieces = [rows.slice(start, PIECE_ROWS) for start in range(0, rows.num_rows, PIECE_ROWS)]
+        stream = pa.RecordBatchReader.from_batches(rows.schema, pieces)
+        self.rows.cursor.adbc_ingest(table, stream, mode="append", db_schema_name=schema)
 
     def _execute(self, *statements: str) -> None:
         for statement in statements:
