@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from airflow_provider_flinkx.clusters.local import LocalCluster
 from airflow_provider_flinkx.exceptions import ConnectionFailedError, FlinkXError, JobCancelledError, JobFailedError
 from tests.processes import java_of
-from tests.servers import PostgresDatabase
+from tests.servers import PostgresDatabase, await_condition
 
 ROWS = 200_000
 #: Slow enough that a fault always comes while rows move; some 8 MB are to move.
@@ -145,9 +144,27 @@ def test_cancel_rolls_back_and_ends_in_time(database: PostgresDatabase) -> None:
     )
     assert isinstance(error, JobCancelledError)
     assert whole_splits_only(database) < ROWS
-    deadline = time.monotonic() + 20
-    while database.query(
-        f"select 1 from pg_stat_activity where datname = '{database.database}' and pid <> pg_backend_pid()"
-    ):
-        assert time.monotonic() < deadline, "the job's sessions are still there"
-        time.sleep(0.1)
+    others = f"select 1 from pg_stat_activity where datname = '{database.database}' and pid <> pg_backend_pid()"
+    await_condition(lambda: not database.query(others), 20, "the job's sessions have ended")
+
+
+def test_a_cancelled_job_stops_its_query_in_the_server(database: PostgresDatabase) -> None:
+    source = reader(database)
+    source["parameter"]["customSql"] = "select id, text from source where id = 1 and pg_sleep(600) is not null"
+    document = job(source, table_writer(database))
+    cluster = LocalCluster()
+    errors: list[FlinkXError] = []
+
+    def run() -> None:
+        with pytest.raises(FlinkXError) as caught:
+            cluster.run(document, job_key="fault")
+        errors.append(caught.value)
+
+    running = f"select 1 from pg_stat_activity where datname = '{database.database}' and query like '%pg_sleep(600)%'"
+    thread = threading.Thread(target=run)
+    thread.start()
+    await_condition(lambda: database.query(f"{running} and pid <> pg_backend_pid()"), 60, "the query runs")
+    cluster.cancel()
+    thread.join(20)
+    assert isinstance(errors[0], JobCancelledError)
+    await_condition(lambda: not database.query(f"{running} and pid <> pg_backend_pid()"), 20, "the query has ended")

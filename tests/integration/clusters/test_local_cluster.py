@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from airflow_provider_flinkx.exceptions import (
     JobInvalidError,
 )
 from tests.processes import java_of, session_members
+from tests.servers import await_condition
 
 SECRET = "only-the-job-knows"
 
@@ -47,13 +47,6 @@ def job(rows: int = 1000, **setting: Any) -> dict[str, Any]:
 def endless_job() -> dict[str, Any]:
     """Goes on for hours: the throttle holds it."""
     return job(rows=1_000_000, speed={"channel": 2, "bytes": 1000})
-
-
-def await_condition(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "condition did not come true"
-        time.sleep(0.05)
 
 
 class RunningJob:
@@ -168,7 +161,7 @@ def test_a_caller_that_dies_takes_the_job_with_it(tmp_path: Path) -> None:
     assert session_members(driver)
     caller.kill()
     caller.wait()
-    await_condition(lambda: not session_members(driver), 10)
+    await_condition(lambda: not session_members(driver), 10, "the job's processes have ended")
     assert list(tmp_path.iterdir()) == []
 
 
