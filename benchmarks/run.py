@@ -5,7 +5,7 @@
 Prints one Markdown table. Seconds are medians over the rounds. The share is the tool's seconds divided by the
 job's seconds without the fixed cost, which is the median of a one-row job over the same route. Ratios are
 taken round by round, so a machine whose speed drifts does not matter. Memory is the peak of the largest
-process of the job, sampled twenty times a second, and of all its processes together.
+process of the job, sampled several times a second, and of all its processes together.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_flinkx.clusters.local import LocalCluster
+from tests.processes import session_members
 from tests.servers import Database, MariadbDatabase, PostgresDatabase, mariadb_server, postgres_server
 
 COLUMNS = ("id", "name", "email", "quantity", "amount", "created", "active", "note", "score", "city")
@@ -210,16 +211,17 @@ class Peak:
 
 
 @contextmanager
-def peak_memory(parent: int) -> Iterator[Peak]:
-    """Watch all descendants of a process."""
+def peak_memory(cluster: LocalCluster) -> Iterator[Peak]:
+    """Watch the driver of a job and its JVM, which runs Python too: no other process belongs to the job."""
     peak = Peak()
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.05):
-            sizes = [resident(pid) for pid in descendants(parent)]
-            peak.largest = max([peak.largest, *sizes])
-            peak.together = max(peak.together, sum(sizes))
+            if (process := cluster._process) is not None:
+                sizes = [resident(pid) for pid in session_members(process.pid)]
+                peak.largest = max([peak.largest, *sizes])
+                peak.together = max(peak.together, sum(sizes))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -228,21 +230,6 @@ def peak_memory(parent: int) -> Iterator[Peak]:
     finally:
         done.set()
         thread.join()
-
-
-def descendants(parent: int) -> list[int]:
-    found: list[int] = []
-    waiting = [parent]
-    while waiting:
-        pid = waiting.pop()
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                children = [int(child) for child in task.read_text().split()]
-            except OSError:
-                continue
-            found += children
-            waiting += children
-    return found
 
 
 def resident(pid: int) -> float:
@@ -257,17 +244,16 @@ def resident(pid: int) -> float:
 
 def run_job(bench: Bench, route: Route, table: str, channels: int) -> tuple[float, Peak]:
     """Run the route's job; returns its wall time, process start included, and its memory."""
-    import os
-
     document = {
         "job": {
             "setting": {"speed": {"channel": channels}},
             "content": [{"reader": route.reader(bench, table), "writer": route.writer(bench)}],
         }
     }
-    with peak_memory(os.getpid()) as peak:
+    cluster = LocalCluster()
+    with peak_memory(cluster) as peak:
         started = time.monotonic()
-        LocalCluster().run(document, job_key=f"benchmark-{channels}")
+        cluster.run(document, job_key=f"benchmark-{channels}")
         return time.monotonic() - started, peak
 
 

@@ -27,6 +27,13 @@ from airflow_provider_flinkx.clusters.rest import FlinkRest
 
 #: A JVM that lives for minutes wins by quick compilation; rows are outside its heap, so a small one will do.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xms64m -Xmx160m -Xmn24m -Xss512k"
+#: Freed batches go back to the system, instead of being kept once per thread or between what is still used.
+_MEMORY = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
 PROGRESS_SECONDS = 2.0
 _CANCEL_SECONDS = 8.0
 _LOG_LINES = 200
@@ -65,9 +72,8 @@ def driver_environment(environment: Mapping[str, str], folder: str) -> dict[str,
     made["TMPDIR"] = made["FLINK_LOG_DIR"] = folder
     options = f"{JVM_OPTIONS} -Djava.io.tmpdir={folder} {made.get('JDK_JAVA_OPTIONS', '')}"
     made["JDK_JAVA_OPTIONS"] = options.strip()
-    # Few memory arenas: freed batches are given back instead of being kept once per thread.
-    made.setdefault("MALLOC_ARENA_MAX", "2")
-    made.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    for name, value in _MEMORY.items():
+        made.setdefault(name, value)
     return made
 
 
