@@ -15,8 +15,8 @@ from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvali
 from airflow_provider_flinkx.plugins.relational.jdbc import Address, address_of, connection_of
 from airflow_provider_flinkx.plugins.relational.names import split_table_name
 
-#: Seconds for all servers of an address together; the issue allows 15 for the whole refusal.
-CONNECT_SECONDS = 10
+#: Seconds for all servers of an address together. With the start of Flink a refusal comes within fifteen.
+CONNECT_SECONDS = 7
 
 
 class Database(abc.ABC):
