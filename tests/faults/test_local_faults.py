@@ -150,6 +150,7 @@ def test_cancel_rolls_back_and_ends_in_time(database: PostgresDatabase) -> None:
 
 def test_a_cancelled_job_stops_its_query_in_the_server(database: PostgresDatabase) -> None:
     source = reader(database)
+    del source["parameter"]["splitPk"]
     source["parameter"]["customSql"] = "select id, text from source where id = 1 and pg_sleep(600) is not null"
     document = job(source, table_writer(database))
     cluster = LocalCluster()
@@ -163,8 +164,10 @@ def test_a_cancelled_job_stops_its_query_in_the_server(database: PostgresDatabas
     running = f"select 1 from pg_stat_activity where datname = '{database.database}' and query like '%pg_sleep(600)%'"
     thread = threading.Thread(target=run)
     thread.start()
-    await_condition(lambda: database.query(f"{running} and pid <> pg_backend_pid()"), 60, "the query runs")
-    cluster.cancel()
-    thread.join(20)
+    try:
+        await_condition(lambda: database.query(f"{running} and pid <> pg_backend_pid()"), 60, "the query runs")
+    finally:
+        cluster.cancel()
+        thread.join(20)
     assert isinstance(errors[0], JobCancelledError)
     await_condition(lambda: not database.query(f"{running} and pid <> pg_backend_pid()"), 20, "the query has ended")
