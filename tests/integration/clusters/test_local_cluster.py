@@ -95,6 +95,11 @@ def running(folder: Path) -> Iterator[RunningJob]:
     running.ended(20)
 
 
+def await_no_process(running: RunningJob) -> None:
+    """A process that was sent SIGKILL is gone a moment later."""
+    await_condition(lambda: not session_members(running.driver), 5, "the job's processes have ended")
+
+
 def test_a_job_reports() -> None:
     progress: list[Any] = []
     report = LocalCluster().run(job(), job_key="test", on_progress=progress.append, warnings=["mind the gap"])
@@ -119,7 +124,7 @@ def test_cancel_leaves_no_process_and_no_file(running: RunningJob, folder: Path)
     assert list(folder.iterdir())
     running.cluster.cancel()
     assert isinstance(running.ended(10), JobCancelledError)
-    assert session_members(running.driver) == {}
+    await_no_process(running)
     assert list(folder.iterdir()) == []
 
 
@@ -128,14 +133,14 @@ def test_a_killed_driver_fails_the_job(running: RunningJob) -> None:
     error = running.ended(20)
     assert isinstance(error, JobFailedError)
     assert "killed by signal 9" in str(error)
-    assert session_members(running.driver) == {}
+    await_no_process(running)
 
 
 def test_a_killed_jvm_fails_the_job(running: RunningJob) -> None:
     os.kill(java_of(running.driver), signal.SIGKILL)
     error = running.ended(30)
     assert isinstance(error, JobFailedError)
-    assert session_members(running.driver) == {}
+    await_no_process(running)
 
 
 def test_a_caller_that_dies_takes_the_job_with_it(tmp_path: Path) -> None:
