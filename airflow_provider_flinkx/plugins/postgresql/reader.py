@@ -7,6 +7,7 @@ import itertools
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import adbc_driver_manager
@@ -40,6 +41,9 @@ _INFINITIES = {
 }
 _EARLY_YEAR = re.compile(r"^(?:-(\d+)|0000)(-.*)$")
 _MIDNIGHT_AFTER = 86_400_000_000
+_YEAR_1 = -719_162
+_YEAR_10000 = 2_932_897
+_DAYS_OF_400_YEARS = 146_097
 
 _UNIQUE_KEY = """
 SELECT a.attname, NOT a.attnotnull
@@ -225,23 +229,30 @@ def _temporal_or_text(array: pa.Array) -> pa.Array:
 
 
 def _spelled(array: pa.Array, numbers: pa.Array, spellings: dict[int, str]) -> pa.Array:
-    """The column as PostgreSQL's own text, with the values that Arrow lacks spelled out."""
+    """The column as text, with the values that Arrow lacks, or has no text for, spelled out."""
     values = numbers.fill_null(0).to_numpy(zero_copy_only=False)
-    special = np.isin(values, list(spellings))
-    if pa.types.is_time(array.type):
-        texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
-    else:
-        # Arrow writes years up to 32767 only, numpy all of them.
-        unit = "D" if pa.types.is_date32(array.type) else "us"
-        zone = "+00" if pa.types.is_timestamp(array.type) and array.type.tz else ""
-        spelled = np.datetime_as_string(values.astype(f"datetime64[{unit}]"))
-        texts = [_postgres_date(text.replace("T", " ") + zone) for text in spelled.tolist()]
+    unit = 1 if pa.types.is_date32(array.type) else _MIDNIGHT_AFTER
+    beyond = (values >= _YEAR_10000 * unit) | (values < _YEAR_1 * unit)
+    special = np.isin(values, list(spellings)) | (beyond if not pa.types.is_time(array.type) else False)
+    texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
     for position in np.flatnonzero(special):
-        texts[position] = spellings[int(values[position])]
-    return pa.array(texts, pa.string(), mask=array.is_null().to_numpy(zero_copy_only=False))
+        number = int(values[position])
+        texts[position] = spellings.get(number) or _far_text(number, array.type)
+    return pa.array(texts, pa.string())
 
 
-def _postgres_date(text: str) -> str:
-    """Numpy counts years through zero, PostgreSQL writes the year before 1 as 1 BC."""
-    early = _EARLY_YEAR.match(text)
-    return f"{int(early[1] or 0) + 1:04d}{early[2]} BC" if early else text
+def _far_text(number: int, kind: pa.DataType) -> str:
+    """A date or timestamp outside the years 1 to 9999, which are all of Python's calendar, as PostgreSQL reads it."""
+    is_date = pa.types.is_date32(kind)
+    if number < (_FIRST_DATE if is_date else _FIRST_TIMESTAMP):
+        # Beyond the year 294246 the driver's move of the epoch wraps around.
+        number += 1 << (32 if is_date else 64)
+    days, microseconds = (number, 0) if is_date else divmod(number, _MIDNIGHT_AFTER)
+    cycles, days = divmod(days, _DAYS_OF_400_YEARS)
+    moment = datetime(1970, 1, 1) + timedelta(days=days, microseconds=microseconds)  # zone is added
+    year = moment.year + 400 * cycles
+    era = " BC" if year < 1 else ""
+    text = f"{year if year > 0 else 1 - year:04d}-{moment:%m-%d}"
+    if is_date:
+        return text + era
+    return f"{text} {moment:%H:%M:%S.%f}" + ("+00" if kind.tz else "") + era
