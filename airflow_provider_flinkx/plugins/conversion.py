@@ -459,8 +459,12 @@ def _text_to_float(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array
     return number
 
 
+_ZERO_WITH_EXPONENT: Final = r"^[+-]?(0+\.?0*|\.0+)[eE][+-]?[0-9]+$"
+
+
 def _text_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
-    text = pc.ascii_trim_whitespace(array)
+    # Arrow refuses a zero whose exponent is large.
+    text = pc.replace_substring_regex(pc.ascii_trim_whitespace(array), _ZERO_WITH_EXPONENT, "0")
     number = text.cast(target)
     if pc.any(pc.match_substring_regex(text, "[eE]|.{60}"), min_count=0).as_py():
         # Arrow makes zero of what is far too small (1e-200), without an error.

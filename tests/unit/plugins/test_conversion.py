@@ -148,6 +148,7 @@ def test_text_to_integer(values: list[str]) -> None:
 
 
 @given(st.lists(NUMBER_TEXT | st.text(max_size=5)))
+@example(["", "0E40"])
 def test_text_to_decimal(values: list[str]) -> None:
     def expected(text: str) -> Any:
         number = as_decimal(text) if text.isascii() else None
