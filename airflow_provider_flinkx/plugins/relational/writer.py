@@ -39,8 +39,8 @@ class RelationalWriter(Writer):
 
     Attributes:
         mode: `insert`, `replace` or `update`.
-        row_by_row: whether each row gets a statement of its own (`batchSize` 1). Any other batch size is a lower
-            bound: bulk statements take the batches as they come from the reader.
+        row_by_row: whether each row gets a statement of its own (`batchSize` 1). With any other batch size
+            bulk statements take the batches as they come from the reader.
     """
 
     database_class: ClassVar[type[Database]]
