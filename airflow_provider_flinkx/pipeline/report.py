@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_flinkx.jobs.model import ErrorLimit, Job
 from airflow_provider_flinkx.jobs.references import is_secret_key
 from airflow_provider_flinkx.plugins.base import Category, Reject
 
+#: Rows that a job must have read before its ratio of rejected rows is judged while it runs.
+ROWS_BEFORE_RATIO = 100_000
+#: By how many standard deviations of an even spread the ratio must then be above the limit.
+_DEVIATIONS_OF_CHANCE = 6
 MAX_SAMPLES = 20
 MAX_SAMPLE_TEXT = 200
 
@@ -121,6 +125,30 @@ def error_limit_outcome(limit: ErrorLimit, errors: int, read: int) -> dict[str, 
     }
 
 
+def reason_to_end_early(limit: ErrorLimit, errors: int, read: int) -> str | None:
+    """Judge the ratio of rejected rows while others are still to come, which may make it fall again.
+
+    It counts from `ROWS_BEFORE_RATIO` rows on, and only above what bad rows that are spread evenly over a job that
+    passes would give by chance: errors > p * read + 6 * sqrt(p * (1 - p) * read), with p = percentage / 100. A
+    percentage of 0 has nothing to wait for.
+
+    Args:
+        limit: its percentage; None means none.
+        errors: rejected rows so far.
+        read: rows read so far, each batch as a whole with its rejects.
+
+    Returns:
+        Why the job must end; None when it may go on.
+    """
+    outcome = error_limit_outcome(replace(limit, record=None), errors, read)
+    if limit.percentage is None or not outcome["exceeded"]:
+        return None
+    share = limit.percentage / 100
+    chance = _DEVIATIONS_OF_CHANCE * math.sqrt(share * (1 - share) * read)
+    is_certain = share == 0 or (read >= ROWS_BEFORE_RATIO and errors > share * read + chance)
+    return f"{outcome['reason']}; judged while rows were still to come" if is_certain else None
+
+
 def _same(left: float, right: float) -> bool:
     # 29 of 100 rows are 28.999999999999996 % or 29.000000000000004 %: not more than 29.
     return math.isclose(left, right, rel_tol=1e-12)
@@ -138,6 +166,7 @@ class JobReport:
     dirty_files: list[str] = field(default_factory=list)
     location: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    ended_early: str | None = None
 
     def add(self, split: SplitReport, *, committed: bool) -> None:
         """Add a split; only a committed one counts as done."""
@@ -149,8 +178,11 @@ class JobReport:
         self.location.update(split.location)
 
     def error_limit(self) -> dict[str, Any]:
-        """See `error_limit_outcome`."""
-        return error_limit_outcome(self.job.setting.error_limit, self.counters.nErrors, self.counters.numRead)
+        """See `error_limit_outcome`; a reason to end the job early stands, whatever was read beside it."""
+        outcome = error_limit_outcome(self.job.setting.error_limit, self.counters.nErrors, self.counters.numRead)
+        if self.ended_early is not None and not outcome["exceeded"]:
+            outcome |= {"exceeded": True, "reason": self.ended_early}
+        return outcome
 
     def to_json(self, *, state: str, seconds: float) -> dict[str, Any]:
         """The report; `seconds` is the wall time from the plan to now."""

@@ -5,7 +5,8 @@ Steps talk in messages, plain dicts with a `kind`:
     plan     {splits: total, warnings}                  plan -> (through sync) -> report
     split    {split}                                    plan -> sync
     done     {report}                                   sync -> report: the split is in the target
-    stopped  {report}                                   sync -> report: rolled back, or not begun
+    stopped  {report, early_end}                        sync -> report: rolled back, or not begun; early_end says
+                                                        why the ratio of rejected rows ended the job, or is null
     failed   {report, error}: exceptions.to_json    any -> report
 
 A failure is a message, not an exception: so the report step can add up what is in the target before it
@@ -27,7 +28,13 @@ from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.model import Job
 from airflow_provider_flinkx.pipeline.dirty import RejectFile, RejectFiles
 from airflow_provider_flinkx.pipeline.read_ahead import ReadAhead
-from airflow_provider_flinkx.pipeline.report import Counters, JobReport, SplitReport, error_limit_outcome
+from airflow_provider_flinkx.pipeline.report import (
+    Counters,
+    JobReport,
+    SplitReport,
+    error_limit_outcome,
+    reason_to_end_early,
+)
 from airflow_provider_flinkx.pipeline.throttle import Throttle
 from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Split, SplitWriter, Writer
 from airflow_provider_flinkx.plugins.registry import plugins, split_name
@@ -98,12 +105,22 @@ def plan(run: Run) -> Iterator[Message]:
 
 @dataclass
 class SharedState:
-    """What the channels of one run in one process share."""
+    """What the channels of one run in one process share.
+
+    Args:
+        throttle: the bytes of all of them.
+        rejected: rejected rows, as they come.
+        judged: rows read and rejected, of whole batches: a ratio in the middle of one would mean nothing.
+        stopped: whether all channels must roll back.
+        early_end: why their ratio of rejected rows stopped them.
+    """
 
     throttle: Throttle
     lock: threading.Lock = field(default_factory=threading.Lock)
     rejected: int = 0
+    judged: Counters = field(default_factory=Counters)
     stopped: bool = False
+    early_end: str | None = None
 
 
 _shared: dict[str, SharedState] = {}
@@ -138,14 +155,17 @@ class Sync:
         """Move one split and say what became of it."""
         report = SplitReport(split.index)
         if self.state.stopped:
-            return {"kind": "stopped", "report": report.to_json()}
+            return self._stopped(report)
         try:
             committed = self._move(split, report)
         except Exception as error:
             self.state.stopped = True
             report.counters = report.counters.without_writes()
             return {"kind": "failed", "report": report.to_json(), "error": exceptions.to_json(error)}
-        return {"kind": "done" if committed else "stopped", "report": report.to_json()}
+        return {"kind": "done", "report": report.to_json()} if committed else self._stopped(report)
+
+    def _stopped(self, report: SplitReport) -> Message:
+        return {"kind": "stopped", "report": report.to_json(), "early_end": self.state.early_end}
 
     def close(self) -> None:
         """Release connections."""
@@ -168,6 +188,7 @@ class Sync:
         ahead = ReadAhead(reader.read(split))
         try:
             for batch in ahead:
+                before = replace(report.counters)
                 self._count(report, reject_file, Counters(numRead=len(batch.rejects)), batch.rejects)
                 for rows in self.state.throttle.pieces(batch.rows):
                     if self.state.stopped:
@@ -176,6 +197,7 @@ class Sync:
                     self._write(target, rows, report, reject_file)
                 if self.state.stopped:
                     break
+                self._check_ratio(report.counters.numRead - before.numRead, report.counters.nErrors - before.nErrors)
             if self.state.stopped:
                 target.rollback()
                 report.counters = report.counters.without_writes()
@@ -218,8 +240,19 @@ class Sync:
         limit = self.run.job.setting.error_limit
         with self.state.lock:
             self.state.rejected += rejected
-            # Only the number of rows can be judged while rows are still to come; the ratio waits for the end.
             if error_limit_outcome(replace(limit, percentage=None), self.state.rejected, 0)["exceeded"]:
+                self.state.stopped = True
+
+    def _check_ratio(self, read: int, rejected: int) -> None:
+        """Judge the ratio of the job after a batch. Where the channels run apart, the report step does it."""
+        if not (self.run.one_process or self.run.context.channels == 1):
+            return
+        with self.state.lock:
+            self.state.judged.add(Counters(numRead=read, nErrors=rejected))
+            judged = self.state.judged
+            reason = reason_to_end_early(self.run.job.setting.error_limit, judged.nErrors, judged.numRead)
+            if reason is not None:
+                self.state.early_end = self.state.early_end or reason
                 self.state.stopped = True
 
 
@@ -256,15 +289,24 @@ class Report:
         if "report" in message:
             self.answers += 1
             self.sum.add(SplitReport.from_json(message["report"]), committed=message["kind"] == "done")
+            self.sum.ended_early = self.sum.ended_early or message.get("early_end") or self._early_end()
 
     def _is_complete(self) -> bool:
         planned_nothing = self.error is not None and self.total is None and self.answers == 0
-        must_not_wait = not self.run.one_process and (self.error is not None or self._record_limit_exceeded())
+        must_not_wait = not self.run.one_process and (self.error is not None or self._limit_exceeded())
         return planned_nothing or must_not_wait or self.answers == self.total
 
-    def _record_limit_exceeded(self) -> bool:
+    def _early_end(self) -> str | None:
+        if self.run.one_process:
+            return None  # The channels have judged it, batch by batch.
+        return reason_to_end_early(
+            self.run.job.setting.error_limit, self.sum.counters.nErrors, self.sum.counters.numRead
+        )
+
+    def _limit_exceeded(self) -> bool:
         limit = replace(self.run.job.setting.error_limit, percentage=None)
-        return bool(error_limit_outcome(limit, self.sum.counters.nErrors, 0)["exceeded"])
+        by_record = error_limit_outcome(limit, self.sum.counters.nErrors, 0)["exceeded"]
+        return bool(by_record) or self.sum.ended_early is not None
 
     def _end(self) -> dict[str, Any]:
         outcome = self.sum.error_limit()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_flinkx.jobs.model import Content, Dirty, Endpoint, ErrorLimit, Job, Setting
 from airflow_provider_flinkx.pipeline.report import (
@@ -14,6 +17,7 @@ from airflow_provider_flinkx.pipeline.report import (
     JobReport,
     SplitReport,
     error_limit_outcome,
+    reason_to_end_early,
 )
 from airflow_provider_flinkx.plugins.base import Category, Reject
 
@@ -52,6 +56,40 @@ def test_ratio_equal_to_the_percentage_never_exceeds(read: int) -> None:
         percentage = float(Decimal(errors) * 100 / Decimal(read))
         assert not error_limit_outcome(ErrorLimit(None, percentage), errors, read)["exceeded"]
         assert error_limit_outcome(ErrorLimit(None, percentage), errors + 1, read)["exceeded"]
+
+
+@pytest.mark.parametrize(
+    ("percentage", "errors", "read", "ends"),
+    [
+        (0.0, 1, 1, True),
+        (0.0, 0, 1, False),
+        (1.0, 99_999, 99_999, False),
+        (1.0, 50_000, 100_000, True),
+        (1.0, 1_188, 100_000, False),
+        (1.0, 1_189, 100_000, True),
+        (1.0, 10_596, 1_000_000, False),
+        (1.0, 10_597, 1_000_000, True),
+        (99.9, 100_000, 100_000, True),
+        (100.0, 100_000, 100_000, False),
+        (250.0, 100_000, 100_000, False),
+        (None, 100_000, 100_000, False),
+    ],
+)
+def test_a_ratio_ends_a_running_job_only_beyond_chance(
+    percentage: float | None, errors: int, read: int, ends: bool
+) -> None:
+    reason = reason_to_end_early(ErrorLimit(0, percentage), errors, read)
+    assert (reason is not None) is ends
+    assert reason is None or f"{errors} of {read} rows" in reason
+
+
+@settings(max_examples=50, deadline=None)
+@given(percent=st.floats(0.01, 60), seed=st.integers(0, 2**32 - 1))
+def test_an_evenly_bad_job_at_its_limit_is_not_ended_early(percent: float, seed: int) -> None:
+    rejected = np.random.default_rng(seed).binomial(1_000, percent / 100, 1_000)
+    for batches in range(1, 1_001):
+        errors = int(rejected[:batches].sum())
+        assert reason_to_end_early(ErrorLimit(None, percent), errors, batches * 1_000) is None
 
 
 def job() -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_flinkx.exceptions import ErrorLimitExceededError, FlinkXError, JobFailedError
 from airflow_provider_flinkx.jobs.model import ErrorLimit
-from airflow_provider_flinkx.pipeline.report import Counters
+from airflow_provider_flinkx.pipeline.report import Counters, SplitReport
 from airflow_provider_flinkx.pipeline.steps import Report, Sync, plan
 from airflow_provider_flinkx.plugins.base import Split
 from tests.unit.pipeline.memory_plugin import MemoryRun, Store, memory_run
@@ -93,6 +94,56 @@ def test_ratio_is_judged_over_the_whole_job() -> None:
     assert result["nErrors"] == 2
     with pytest.raises(ErrorLimitExceededError, match=r"2 of 100 rows .* errorLimit.percentage allows 1.9"):
         run_job(new_run(Store(splits=store.splits, bad={0, 1}), limit=ErrorLimit(None, 1.9)))
+
+
+SPLITS = [list(range(start, start + 50_000)) for start in range(0, 300_000, 50_000)]
+
+
+def test_a_hopeless_ratio_ends_the_job_early() -> None:
+    store = Store(splits=SPLITS, bad=set(range(0, 300_000, 2)))
+    with pytest.raises(ErrorLimitExceededError, match=r"50000 of 100000 rows .*percentage allows 1") as caught:
+        run_job(new_run(store, limit=ErrorLimit(None, 1.0)))
+    report = caught.value.report
+    assert report is not None
+    assert (report["numRead"], report["numWrite"], len(store.target)) == (100_000, 25_000, 25_000)
+    assert report["error_limit"]["exceeded"]
+
+
+def test_a_bad_beginning_is_made_good() -> None:
+    store = Store(splits=SPLITS, bad=set(range(1_150)))
+    result, _ = run_job(new_run(store, limit=ErrorLimit(None, 1.0)))
+    assert (result["nErrors"], result["state"]) == (1_150, "FINISHED")
+
+
+def test_a_ratio_is_judged_over_whole_batches() -> None:
+    """Rows that the reader refuses are counted first, which says nothing about the ratio."""
+    splits = [list(range(90_000)), list(range(90_000, 300_000))]
+    store = Store(splits=splits, unreadable=set(range(0, 300_000, 100)))
+    result, _ = run_job(new_run(store, limit=ErrorLimit(None, 1.0)))
+    assert (result["nErrors"], result["state"]) == (3_000, "FINISHED")
+
+
+def test_what_ended_the_job_stands_when_good_rows_follow() -> None:
+    """Another channel may have read good rows since; its split was rolled back all the same."""
+    report = Report(new_run(Store(), limit=ErrorLimit(None, 1.0)))
+    report.add({"kind": "plan", "splits": 2})
+    stopped = {"kind": "stopped", "early_end": "too many"}
+    report.add(stopped | {"report": SplitReport(0, Counters(numRead=100_000, nErrors=1_500)).to_json()})
+    with pytest.raises(ErrorLimitExceededError, match="too many") as caught:
+        report.add(stopped | {"report": SplitReport(1, Counters(numRead=100_000)).to_json()})
+    assert caught.value.report is not None
+    assert caught.value.report["error_limit"]["exceeded"]
+    assert caught.value.report["error_limit"]["ratio"] == 0.0075
+
+
+def test_channels_in_several_processes_are_judged_at_the_end_of_each_split() -> None:
+    store = Store(splits=SPLITS, bad=set(range(0, 300_000, 2)))
+    run = new_run(store, limit=ErrorLimit(None, 1.0))
+    run = replace(run, one_process=False, context=replace(run.context, channels=3))
+    with pytest.raises(ErrorLimitExceededError, match=r"50000 of 100000 rows") as caught:
+        run_job(run)
+    assert caught.value.report is not None
+    assert caught.value.report["splitsDone"] == 2
 
 
 @pytest.mark.parametrize("trouble", ["fail_reading_split", "fail_writing_split"])
