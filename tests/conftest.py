@@ -11,9 +11,12 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import pytest
 
+from tests.flink_cluster import FlinkCluster
+from tests.flink_cluster import flink_cluster as start_flink_cluster
 from tests.servers import (
     DatabaseType,
     MariadbDatabase,
@@ -23,6 +26,7 @@ from tests.servers import (
     postgres_server,
 )
 
+Running = TypeVar("Running")
 NO_SKIP = os.environ.get("FLINKX_TEST_NO_SKIP") == "1"
 
 
@@ -38,6 +42,38 @@ def mariadb() -> Iterator[MariadbDatabase]:
     """A real MariaDB, started at the first use and shared by the run; take `fresh_database()` of it."""
     with _server("FLINKX_TEST_MARIADB_URL", MariadbDatabase, mariadb_server) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def shared_flink_cluster() -> Iterator[FlinkCluster]:
+    """A real standalone Flink, started at the first use and shared by the run; take `flink_cluster` instead."""
+    with _or_skip(start_flink_cluster) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def flink_cluster(shared_flink_cluster: FlinkCluster) -> FlinkCluster:
+    """A real standalone Flink of two TaskManagers with two slots each, in order and idle, whatever happened before."""
+    shared_flink_cluster.repair()
+    return shared_flink_cluster
+
+
+@pytest.fixture(scope="module")
+def flink_ha_cluster() -> Iterator[FlinkCluster]:
+    """A Flink whose two JobManagers stand in for one another; it takes a gigabyte, so it ends with the module."""
+    with _or_skip(lambda: start_flink_cluster(job_managers=2)) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _or_skip(start: Callable[[], AbstractContextManager[Running]]) -> Iterator[Running]:
+    """What `start` starts; where its programs are missing the test is skipped."""
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(start())
+        except ServerMissingError as error:
+            pytest.skip(f"NOT TESTED, SERVER MISSING: {error}")
+        yield running
 
 
 @contextlib.contextmanager
