@@ -26,7 +26,7 @@ from airflow_provider_flinkx.exceptions import FlinkXError, JobFileError, JobInv
 from airflow_provider_flinkx.jobs.references import resolve
 from airflow_provider_flinkx.jobs.text import parse_job, read_text, replace_placeholders
 from airflow_provider_flinkx.jobs.validation import job_schema, validate
-from airflow_provider_flinkx.plugins.registry import KNOWN_NOT_INSTALLED, plugins, schema_of
+from airflow_provider_flinkx.plugins.registry import KNOWN_NOT_INSTALLED, plugins, remarks_of, schema_of
 
 DONE = 0
 BAD_JOB = JobFileError.exit_code
@@ -220,7 +220,7 @@ def _checked(
     if resolve_references:
         document = resolve(document, _refuse_reference)
     try:
-        warnings += validate(document, schema_of=schema_of, strict=options.strict).warnings
+        warnings += validate(document, schema_of=schema_of, remarks_of=remarks_of, strict=options.strict).warnings
     except JobInvalidError as error:
         raise JobInvalidError([*error.problems, *warnings]) from None
     if warnings and options.strict:

@@ -18,7 +18,7 @@ from airflow_provider_flinkx.jobs.references import resolve
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.plugins.connection import ConnectionValues, connection_type
 from airflow_provider_flinkx.plugins.hook import DeclaredHook, connection_values
-from airflow_provider_flinkx.plugins.registry import Side, plugins, schema_of
+from airflow_provider_flinkx.plugins.registry import Side, plugins, remarks_of, schema_of
 
 _CHECK_SECONDS = 30
 
@@ -61,7 +61,7 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         resolved = resolve(document, connection_parameters)
         for secret in secrets_of(resolved):
             mask_secret(secret)
-        warnings = validate(resolved, schema_of=schema_of).warnings
+        warnings = validate(resolved, schema_of=schema_of, remarks_of=remarks_of).warnings
         for warning in warnings:
             self.log.warning("%s", warning)
         self._running = cluster = self.cluster()

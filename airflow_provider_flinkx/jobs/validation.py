@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +16,8 @@ from airflow_provider_flinkx.jobs.references import SIDES, Side
 
 #: Name such as `mysqlreader` -> schema of its parameters; raises LookupError, whose text says why not.
 SchemaOf = Callable[[str], Schema]
+#: Name and fitted parameters -> (key, what its author should know of it), for what no schema can say.
+RemarksOf = Callable[[str, Mapping[str, Any]], Sequence[tuple[str, str]]]
 
 _CONTENT = "job.content[0]"
 _GMT_OFFSET = re.compile(r"(?:GMT|UTC)([+-])0?(\d{1,2})(?::?00)?", re.IGNORECASE)
@@ -33,7 +35,9 @@ def job_schema() -> Schema:
     return schemas.load("airflow_provider_flinkx.jobs", "job.schema.json")
 
 
-def validate(document: Mapping[str, Any], *, schema_of: SchemaOf, strict: bool = False) -> Validation:
+def validate(
+    document: Mapping[str, Any], *, schema_of: SchemaOf, remarks_of: RemarksOf | None = None, strict: bool = False
+) -> Validation:
     """Check a job and fill in its defaults.
 
     In `Endpoint.parameter` values have the types that the plugin's schema says, every key that has a
@@ -43,6 +47,7 @@ def validate(document: Mapping[str, Any], *, schema_of: SchemaOf, strict: bool =
     Args:
         document: as `jobs.text.read_job` gives it.
         schema_of: the schema of a plugin's parameters, such as `plugins.registry.schema_of`.
+        remarks_of: what plugins say of parameters that are valid, such as `plugins.registry.remarks_of`.
         strict: warnings count as errors.
 
     Raises:
@@ -54,6 +59,8 @@ def validate(document: Mapping[str, Any], *, schema_of: SchemaOf, strict: bool =
     content = _content(job.get("content"), schema_of, problems)
     if content is not None:
         _check_pair(content, setting, problems)
+        if remarks_of is not None and not problems.errors:
+            _remark(content, remarks_of, problems)
     problems.raise_errors(strict=strict)
     assert content is not None, "a job without content has problems"
     return Validation(Job(content, setting, document), tuple(problems.warnings))
@@ -142,6 +149,12 @@ def _columns(parameter: Mapping[str, Any], schema: Schema, path: str, problems: 
         return ()
     unknown_type = _object(_object(schema, "properties"), "column").get("x-unknown-type")
     return parse_columns(columns, f"{path}.column", problems, unknown_type=unknown_type)
+
+
+def _remark(content: Content, remarks_of: RemarksOf, problems: Problems) -> None:
+    for side, endpoint in zip(SIDES, (content.reader, content.writer), strict=True):
+        for key, message in remarks_of(endpoint.name, endpoint.parameter):
+            problems.warn(f"{_CONTENT}.{side}.parameter.{key}", message)
 
 
 def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:

@@ -7,7 +7,7 @@ whose value is `package.module:PLUGIN`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
@@ -39,6 +39,7 @@ class Plugin:
         writer: `module:Class` of the Writer, or None.
         extra: the extra of this distribution that brings the drivers, or None if it needs none.
         connection: `module:NAME` of the ConnectionType, or None.
+        remarks: `module:function` that is asked by `remarks_of`, or None; its module imports no driver.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Plugin:
     writer: str | None = None
     extra: str | None = None
     connection: str | None = None
+    remarks: str | None = None
 
     def schema(self, side: Side) -> Mapping[str, Any]:
         """The JSON Schema of the reader's or writer's `parameter`."""
@@ -119,6 +121,21 @@ def schema_of(name: str) -> Mapping[str, Any]:
         raise LookupError(f"plugin {plugin_name!r} is not installed; there are {', '.join(plugins())}")
     known = [f"{known}{side}" for known in (*plugins(), *KNOWN_NOT_INSTALLED)]
     raise LookupError(f"unknown plugin {name!r}{did_you_mean(name, known)}")
+
+
+def remarks_of(name: str, parameter: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """What the author of a job should know of valid parameters: pairs of a key and a sentence.
+
+    Args:
+        name: as in a job, such as `oraclereader`.
+        parameter: the parameters, fitted to the schema.
+    """
+    parts = split_name(name)
+    plugin = plugins().get(parts[0]) if parts else None
+    if plugin is None or plugin.remarks is None:
+        return ()
+    remarks: Sequence[tuple[str, str]] = load(plugin.remarks, name, plugin.extra)(parameter)
+    return remarks
 
 
 def split_name(name: str) -> tuple[str, Side] | None:

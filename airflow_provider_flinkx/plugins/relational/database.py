@@ -60,6 +60,10 @@ class Database(abc.ABC):
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""
 
+    def stored_name(self, written: str) -> str:
+        """How the server stores a part of a table's name that is written without quotes; unchanged as a rule."""
+        return written
+
     @property
     def table_name(self) -> tuple[str, ...]:
         """Parts of `connection[0].table`, its schema in front where `connection[0].schema` gives one."""
@@ -69,9 +73,9 @@ class Database(abc.ABC):
             table = table[0] if table else None
         if not table:
             raise JobInvalidError(["connection[0].table: missing"])
-        parts = split_table_name(table)
+        parts = split_table_name(table, stored=self.stored_name)
         schema = connection.get("schema")
-        return (schema, *parts) if schema and len(parts) == 1 else parts
+        return (self.stored_name(schema), *parts) if schema and len(parts) == 1 else parts
 
     @property
     def table(self) -> str:

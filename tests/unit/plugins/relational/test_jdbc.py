@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
 from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server, address_of
-from airflow_provider_flinkx.plugins.relational.names import split_table_name
+from airflow_provider_flinkx.plugins.relational.names import split_table_name, upper_case
 
 
 def address(url: object, **others: object) -> Address:
@@ -63,3 +63,9 @@ def test_table_names(name: str, parts: tuple[str, ...]) -> None:
 def test_table_names_that_are_none(name: str) -> None:
     with pytest.raises(JobInvalidError):
         split_table_name(name)
+
+
+def test_names_without_quotes_are_stored_in_upper_case_where_the_server_does_so() -> None:
+    assert split_table_name('app.orders."lower".Order Group', stored=upper_case) == (
+        "APP", "ORDERS", "lower", "Order Group",
+    )  # fmt: skip
