@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 
+from airflow_provider_flinkx.jobs.formats import FORMATS
 from airflow_provider_flinkx.jobs.problems import Problems, child, did_you_mean
 
 Schema = Mapping[str, Any]
@@ -35,7 +36,7 @@ def fit(value: Any, schema: Schema, path: str, problems: Problems) -> Any:
         problems: gets everything that does not fit, and warnings for unknown keys and keys without effect.
     """
     fitted = _coerced(value, schema, path, problems)
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(fitted):
+    for error in jsonschema.Draft202012Validator(schema, format_checker=FORMATS).iter_errors(fitted):
         _report(error, path, problems)
     return fitted
 
@@ -171,6 +172,8 @@ def _explanation(error: jsonschema.ValidationError) -> str:
         return f"must be {wanted} or more"
     if error.validator in ("minItems", "minLength"):
         return "must not be empty"
+    if error.validator == "format":
+        return str(error.cause)
     if error.validator == "pattern":
         return f"must look like {' or '.join(schema.get('examples', [wanted]))}"
     return f"does not meet {error.validator!r} of its schema"

@@ -10,6 +10,7 @@ on it too. The keys beside it narrow what it refers to.
 `x-first-of-array`: an array is taken for its first element (job.md §2).
 `x-first-only`: only the first element of the array is used.
 `x-unknown-type`: in the schema of `column`, whether an unknown type name is an `error` or a `warning`.
+`format`: one of `jobs.formats`, which are checked; others (`password`, `delimiter`) say how a text is treated.
 `x-message`: what to say when this schema is not met.
 """
 

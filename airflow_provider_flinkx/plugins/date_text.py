@@ -15,6 +15,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.jobs.formats import DATE_LETTERS
 
 EPOCH = date(1970, 1, 1)
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -158,13 +159,11 @@ def pattern(java: str) -> Pattern:
 class Pattern:
     """A SimpleDateFormat pattern: `y M d E a H k K h m s S z Z X` and quoted text; names are English."""
 
-    _LETTERS = "yMdEaHkKhmsSzZX"
-
     def __init__(self, java: str) -> None:
         self.java = java
         self._parts = _split_pattern(java)
         for part in self._parts:
-            if part.letter and part.letter not in self._LETTERS:
+            if part.letter and part.letter not in DATE_LETTERS:
                 raise JobInvalidError([f"format {java!r}: letter {part.letter!r} is not known in a date pattern"])
         expressions = (
             self._expression(part, following)

@@ -197,7 +197,11 @@ def test_placeholder_values(
 ) -> None:
     path = tmp_path / "job.json"
     constants = [{"name": name, "value": f"${{{name}}}"} for name in values]
-    path.write_text(json.dumps(job({"name": "streamreader", "parameter": {"column": constants}}, STREAM_WRITER)))
+    path.write_text(
+        json.dumps(
+            job({"name": "streamreader", "parameter": {"column": constants, "sliceRecordCount": 1}}, STREAM_WRITER)
+        )
+    )
     assert cli.main(["run", str(path), *words]) == 0
     columns = cluster.asked["document"]["job"]["content"][0]["reader"]["parameter"]["column"]
     assert {column["name"]: column["value"] for column in columns} == values
@@ -247,7 +251,7 @@ def test_validate_json_and_strict(job_file: str, capsys: pytest.CaptureFixture[s
 
 def test_strict_counts_warnings_about_the_text(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    reader = {"name": "streamreader", "parameter": {"column": [{"name": "a"}]}}
+    reader = {"name": "streamreader", "parameter": {"column": [{"name": "a"}], "sliceRecordCount": 1}}
     path.write_text(json.dumps(job(reader, STREAM_WRITER)).replace('"name": "a"', '"name": "b", "name": "a"'))
     assert cli.main(["validate", str(path)]) == 0
     assert cli.main(["validate", "--strict", str(path)]) == 2

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import JobInvalidError, NotFoundError
+from airflow_provider_flinkx.exceptions import NotFoundError
 from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.plugins.base import Batch, Reader, RunContext, Split
 from airflow_provider_flinkx.plugins.conversion import apply_columns, arrow_type, field_name
@@ -59,8 +59,6 @@ class RelationalReader(Reader):
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         super().__init__(parameter, columns, context)
-        if parameter.get("polling"):
-            raise JobInvalidError(["polling: reads without end, which a batch run cannot do; leave it out"])
         self.database = self.database_class(parameter, context.timezone)
         self._described: tuple[SourceColumn, ...] | None = None
         self._location: Mapping[str, str] = {}

@@ -27,4 +27,4 @@ def test_rows_say_what_the_schema_says() -> None:
     assert "| `queryTimeOut` | integer |  | `1000` |" in table
     assert "Also written `queryTimeout`." in table
     assert "| `requestAccumulatorInterval` | integer |  | `2` | **No effect here.**" in table
-    assert "Only with `polling`: `true`." in table
+    assert "Only with `increColumn`." in table

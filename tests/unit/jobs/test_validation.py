@@ -212,7 +212,6 @@ def test_empty_parameter_tells_all_required_keys() -> None:
         f"{READER}.connection: is missing",
         f"{READER}.column: is missing",
         f"{READER}.username: is missing",
-        f"{READER}.password: is missing",
         f"{WRITER}.path: is missing",
         f"{WRITER}.fileType: is missing",
         f"{WRITER}.column: is missing",
@@ -232,6 +231,8 @@ def test_empty_parameter_tells_all_required_keys() -> None:
         ({"column": [{"type": "int"}, {"name": "b"}]}, f"{READER}.column[0]: must have a `name` or a `value`"),
         ({"column": ["a", 3]}, f"{READER}.column[1]: must be a string or an object, not a number"),
         ({"password": 1234}, f"{READER}.password: must be a string, not a number"),
+        ({"polling": True, "increColumn": "id"}, f"{READER}.polling: reads without end"),
+        ({"column": [{"name": "id", "format": "yyyy-QQ"}, "b"]}, f"{READER}.column[0].format: letter 'Q' is not known"),
         ({"increColumn": "other"}, f"{READER}.increColumn: 'other' is not in column"),
         ({"increColumn": 2}, f"{READER}.increColumn: 2 is not in column"),
         ({"increColumn": "-1"}, f"{READER}.increColumn: '-1' is not in column"),
@@ -239,6 +240,47 @@ def test_empty_parameter_tells_all_required_keys() -> None:
 )
 def test_wrong_database_reader(parameter: dict[str, Any], problem: str) -> None:
     assert problem in [line[: len(problem)] for line in problems(job(with_parameter(MYSQL_READER, **parameter)))]
+
+
+@pytest.mark.parametrize("side", ["reader", "writer"])
+def test_a_login_may_have_no_password(side: str) -> None:
+    document = job()
+    del document["job"]["content"][0][side]["parameter"]["password"]
+    assert valid(document).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "problem"),
+    [
+        ({"filterRegex": "part-(.*"}, f"{READER}.filterRegex: is no regular expression: missing )"),
+        ({"encoding": "utf-9"}, f"{READER}.encoding: names no character set"),
+        ({"column": ["a", "b"]}, f"{READER}.column[0]: must have an `index`: fields of text files have no name"),
+        ({"column": [{"name": "a", "value": "b"}, {"index": 1}]}, f"{READER}.column[0]: must have an `index`"),
+    ],
+)
+def test_wrong_file_reader(parameter: dict[str, Any], problem: str) -> None:
+    lines = problems(job(with_parameter(HDFS_READER, **parameter)))
+    assert problem in [line[: len(problem)] for line in lines]
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"column": ["*"]},
+        {"column": [{"value": "2020"}, {"name": "day", "isPart": True, "format": "yyyy 'Quarter' ''MM"}]},
+        {"column": ["a", "b"], "fileType": "ORC"},
+        {"encoding": "GBK", "filterRegex": r"part-\d+", "column": [{"index": 0}, {"index": 1, "name": "b"}]},
+    ],
+)
+def test_right_file_reader(parameter: dict[str, Any]) -> None:
+    assert valid(job(with_parameter(HDFS_READER, **parameter))).warnings == ()
+
+
+@pytest.mark.parametrize("count", [0, -1, "0", [], [5, 0], ...])
+def test_made_up_rows_must_end(count: Any) -> None:
+    parameter = {"column": [{"name": "a"}]} | ({} if count is ... else {"sliceRecordCount": count})
+    (problem,) = problems(job({"name": "streamreader", "parameter": parameter}, STREAM_WRITER))
+    assert "sliceRecordCount" in problem
 
 
 @pytest.mark.parametrize("increment", ["id", 1, "0"])
