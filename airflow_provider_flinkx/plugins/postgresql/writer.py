@@ -88,9 +88,11 @@ class PostgreSQLWriter(RelationalWriter):
 
     def _conflict_key(self, cursor: Any) -> Sequence[str]:
         """Columns of ON CONFLICT; none means that rows are inserted (job.md §14)."""
-        given: Mapping[str, Sequence[str]] = self.parameter.get("updateKey") or {}
-        if given:
-            return tuple(given.get("key") or next(iter(given.values())))
+        given = self.parameter.get("updateKey")
+        if isinstance(given, Mapping) and given.get("key"):
+            return tuple(given["key"])
+        if self.update_keys:
+            return self.update_keys[0]
         cursor.execute(_UNIQUE_KEYS, (self.database.table,))
         written = {column.name for column in self._columns}
         return next((tuple(key) for (key,) in cursor.fetchall() if written.issuperset(key)), ())

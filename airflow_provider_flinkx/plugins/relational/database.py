@@ -32,13 +32,17 @@ class Database(abc.ABC):
     default_port: ClassVar[int]
 
     def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
-        self.address: Address = address_of(parameter, schemes=self.schemes, default_port=self.default_port)
+        self.address = self.read_address(parameter)
         self.session: Sequence[str] = tuple(parameter.get("session") or ())
         self.timezone = timezone
         self._parameter = parameter
 
     def __str__(self) -> str:
         return f"{self.product} {self.address}"
+
+    def read_address(self, parameter: Mapping[str, Any]) -> Address:
+        """Servers, database and login; URLs that are not of the common form are read by the database's own rules."""
+        return address_of(parameter, schemes=self.schemes, default_port=self.default_port)
 
     @abc.abstractmethod
     def connect(self) -> Any:
@@ -60,9 +64,20 @@ class Database(abc.ABC):
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""
 
+    def version(self, connection: Any) -> str:
+        """What the server says of itself; `connection` is one of `connect`."""
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute("SELECT version()")
+            return str(cursor.fetchone()[0])
+
     def stored_name(self, written: str) -> str:
-        """How the server stores a part of a table's name that is written without quotes; unchanged as a rule."""
+        """How the server stores a name that is written without quotes; unchanged as a rule."""
         return written
+
+    def column_name(self, written: str, names: Collection[str]) -> str:
+        """The one of `names` that a job means: as written, else as the server stores a name without quotes."""
+        stored = self.stored_name(written)
+        return stored if written not in names and stored in names else written
 
     @property
     def table_name(self) -> tuple[str, ...]:

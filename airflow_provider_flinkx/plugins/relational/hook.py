@@ -26,11 +26,13 @@ class DatabaseHook(DeclaredHook):
         Raises:
             FlinkXError: when a driver is missing, or the server cannot be reached or refuses the login.
         """
-        database = load(self.database, self.hook_name, self.extra)
-        return database(self.parameters(), "UTC").connect()
+        return self._database().connect()
 
     def check(self) -> str:
         """Log in and ask the server's version."""
-        with closing(self.get_conn()) as connection, closing(connection.cursor()) as cursor:
-            cursor.execute("SELECT version()")
-            return f"logged in: {cursor.fetchone()[0]}"
+        database = self._database()
+        with closing(database.connect()) as connection:
+            return f"logged in: {database.version(connection)}"
+
+    def _database(self) -> Any:
+        return load(self.database, self.hook_name, self.extra)(self.parameters(), "UTC")

@@ -127,6 +127,10 @@ class RelationalReader(Reader):
     def sample(self, cursor: Any, key: str, where: str, rows: int | None) -> Sample:
         """Keys of the rows that meet `where`, in the order of the database."""
 
+    def stored_column(self, cursor: Any, written: str) -> str:  # noqa: ARG002  # for those that fold names
+        """The database's spelling of a column that the job names."""
+        return written
+
     def ranges_without_key(self, cursor: Any, count: int) -> Sequence[str]:  # noqa: ARG002  # for those that can
         """Conditions that cut a table without a key, where the database has such a thing."""
         return ()
@@ -141,7 +145,10 @@ class RelationalReader(Reader):
 
     @property
     def selected(self) -> tuple[SourceColumn, ...]:
-        """The source's columns that are read, in their order; asks the database at the first use."""
+        """The source's columns that are read, in their order; asks the database at the first use.
+
+        Their `name` is the database's spelling, the name of their field the job's.
+        """
         if self._described is None:
             names = [column.name for column in self.columns if column.name is not None] if self.columns else None
             with self.database.planning(f"read {self.source_label}") as cursor:
@@ -213,6 +220,7 @@ class RelationalReader(Reader):
     def _key(self, cursor: Any) -> Key | None:
         name = (self.parameter.get("splitPk") or "").strip()
         if name and not _ROW_NUMBER.fullmatch(name):
+            name = self.stored_column(cursor, name)
             return Key(name, self.key_nullable(cursor, name))
         return self.find_key(cursor) if self.is_table else None
 
@@ -237,6 +245,7 @@ class RelationalReader(Reader):
     def _incremental_column(self) -> SourceColumn:
         wanted = str(self.parameter["increColumn"])
         names = [column.name for column in self.selected]
+        wanted = self.database.column_name(wanted, names)
         if wanted not in names and wanted.isdigit() and int(wanted) < len(names):
             wanted = names[int(wanted)]
         if wanted not in names:

@@ -18,7 +18,7 @@ from airflow_provider_flinkx.plugins.base import Reject, RunContext, SplitWriter
 from airflow_provider_flinkx.plugins.conversion import json_row
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.fitting import FitRule, Fitted, fit
-from airflow_provider_flinkx.plugins.relational.isolation import write_isolated
+from airflow_provider_flinkx.plugins.relational.isolation import Outcome, write_isolated
 
 WRITE_MODES = ("insert", "replace", "update")
 
@@ -74,6 +74,14 @@ class RelationalWriter(Writer):
     def abort(self) -> None:
         """Nothing: what was not committed is not there."""
 
+    @property
+    def update_keys(self) -> Sequence[Sequence[str]]:
+        """Column names of each key in `updateKey`, an object or, as in 1.10, one list (job.md §14); often none."""
+        given = self.parameter.get("updateKey") or ()
+        if isinstance(given, Mapping):
+            return tuple(tuple(columns) for columns in given.values())
+        return (tuple(given),) if given else ()
+
     @abc.abstractmethod
     def check(self, cursor: Any, schema: pa.Schema) -> None:
         """Look at the table and raise what would keep every row from being written."""
@@ -86,7 +94,7 @@ class RelationalWriter(Writer):
             schema: what comes from the reader.
         """
         by_name = {column.name: column for column in available}
-        names = [str(column.name) for column in self.columns] or list(by_name)
+        names = [self.database.column_name(str(column.name), by_name) for column in self.columns] or list(by_name)
         missing = [name for name in names if name not in by_name]
         if missing:
             message = (
@@ -99,7 +107,16 @@ class RelationalWriter(Writer):
 
 
 class RelationalSplitWriter(SplitWriter):
-    """Writes one split in one transaction."""
+    """Writes one split in one transaction.
+
+    A database says how a range of rows is written, all or none (`attempt`); one that tells the refused rows itself
+    takes them all at once (`write_rows`).
+
+    Attributes:
+        most_rows: rows per `attempt` at most; None for no limit.
+    """
+
+    most_rows: int | None = None
 
     def __init__(self, writer: RelationalWriter, rules: Sequence[FitRule]) -> None:
         self.writer = writer
@@ -114,21 +131,24 @@ class RelationalSplitWriter(SplitWriter):
         rejects = list(fitted.rejects)
         if fitted.rows.num_rows == 0:
             return WriteResult(0, rejects)
-        self.stage(fitted)
-        outcome = write_isolated(
-            fitted.rows.num_rows,
-            lambda start, stop: self.attempt(fitted, start, stop),
-            largest=1 if self.writer.row_by_row else None,
-        )
+        outcome = self.write_rows(fitted)
         for position, refusal in outcome.refused.items():
             row = json_row(batch, int(fitted.positions[position]), names)
             rejects.append(Reject(row, refusal.category, refusal.message))
         return WriteResult(outcome.written, rejects)
 
+    def write_rows(self, fitted: Fitted) -> Outcome:
+        """Write the rows in bulk; what the database refuses is found by `attempt` with fewer of them."""
+        self.stage(fitted)
+        return write_isolated(
+            fitted.rows.num_rows,
+            lambda start, stop: self.attempt(fitted, start, stop),
+            largest=1 if self.writer.row_by_row else self.most_rows,
+        )
+
     def stage(self, fitted: Fitted) -> None:
         """Make the rows ready for `attempt`, where that is done once for all of them."""
 
-    @abc.abstractmethod
     def attempt(self, fitted: Fitted, start: int, stop: int) -> None:
         """Write rows start..stop, all or none.
 
@@ -136,3 +156,4 @@ class RelationalSplitWriter(SplitWriter):
             RowRefusedError: at least one row is refused; none was written.
             DataError: for anything else.
         """
+        raise NotImplementedError

@@ -1,0 +1,45 @@
+"""The text of a MERGE statement: how `update` and `replace` are done where a database has no upsert of its own."""
+
+# ruff: noqa: S608 -- SQL is made here of quoted names and parameter marks
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Merge(NamedTuple):
+    """A MERGE of rows into a table; all names are in quotes.
+
+    Args:
+        table: the target.
+        columns: columns that are written, in the order of the rows' values.
+        keys: column lists, one of which a row must share with a row of the target for that to be overwritten.
+        cleared: other columns of the target that an overwritten row loses (`replace`, job.md §14).
+    """
+
+    table: str
+    columns: Sequence[str]
+    keys: Sequence[Sequence[str]]
+    cleared: Sequence[str] = ()
+
+    def text(self, source: str) -> str:
+        """The statement.
+
+        Args:
+            source: what stands behind USING: rows as `T2` with columns of the same names.
+        """
+        on = " OR ".join(self._same(key) for key in self.keys)
+        fixed = {column for key in self.keys for column in key}
+        changes = [f"T1.{column} = T2.{column}" for column in self.columns if column not in fixed]
+        changes += [f"T1.{column} = NULL" for column in self.cleared]
+        update = f"WHEN MATCHED THEN UPDATE SET {', '.join(changes)} " if changes else ""
+        values = ", ".join(f"T2.{column}" for column in self.columns)
+        return (
+            f"MERGE INTO {self.table} T1 USING {source} ON ({on}) {update}"
+            f"WHEN NOT MATCHED THEN INSERT ({', '.join(self.columns)}) VALUES ({values})"
+        )
+
+    @staticmethod
+    def _same(key: Sequence[str]) -> str:
+        condition = " AND ".join(f"T1.{column} = T2.{column}" for column in key)
+        return f"({condition})"
