@@ -33,6 +33,11 @@ def database_parameters(
     query = "&".join(part for part in (urlencode(url_parameters), _typed_parameters(values)) if part)
     if query:
         url += f"?{query}"
+    return login_parameters(side, values, url)
+
+
+def login_parameters(side: Side, values: ConnectionValues, url: str) -> Mapping[str, Any]:
+    """User and password of a connection, and its JDBC URL; a reader's is a list, a writer's a text (job.md §2)."""
     parameters: dict[str, Any] = {"connection": [{"jdbcUrl": [url] if side == "reader" else url}]}
     if values.login is not None:
         parameters["username"] = values.login
@@ -59,6 +64,13 @@ def refuse_extras(values: ConnectionValues, names: Iterable[str]) -> None:
 
 def _typed_parameters(values: ConnectionValues) -> str:
     return str(values.extra.get(URL_PARAMETERS.name) or "").lstrip("?&")
+
+
+def servers_of(values: ConnectionValues, default_port: int) -> list[tuple[str, int]]:
+    """Host and port of each server of the host field, for URLs that do not list them as `host:port,host:port`."""
+    names = [server.strip() for server in values.required("host", "Host").split(",")]
+    parts = [_with_port(name, values.port or default_port).rpartition(":") for name in names]
+    return [(host.strip("[]"), int(port)) for host, _, port in parts]
 
 
 def _servers(values: ConnectionValues) -> str:

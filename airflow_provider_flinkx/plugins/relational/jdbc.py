@@ -6,7 +6,7 @@ Nothing of a login is kept in what this module prints: `str(address)` is `host:p
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -66,22 +66,13 @@ def address_of(parameter: Mapping[str, Any], *, schemes: Collection[str], defaul
     Raises:
         JobInvalidError: when there is no URL or it cannot be read.
     """
-    connection = connection_of(parameter)
-    url = connection.get("jdbcUrl")
-    if isinstance(url, (list, tuple)):
-        url = url[0] if url else None
-    if not url:
-        raise JobInvalidError(["connection[0].jdbcUrl: missing"])
-    match = _URL.fullmatch(url.strip())
+    match = _URL.fullmatch(jdbc_url(parameter))
     if match is None or match["scheme"].lower() not in schemes:
         expected = f"jdbc:{min(schemes)}://host:{default_port}/database"
         raise JobInvalidError([f"connection[0].jdbcUrl: not of the form {expected}"])
     parameters = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
-    user = parameter.get("username") or connection.get("username") or parameters.pop("user", None)
-    password = parameter.get("password") or connection.get("password") or parameters.pop("password", None)
-    parameters.pop("user", None)
-    parameters.pop("password", None)
-    servers = tuple(_server(text, default_port) for text in (match["servers"] or "localhost").split(","))
+    user, password = given_login(parameter, parameters)
+    servers = tuple(server_of(text, default_port) for text in (match["servers"] or "localhost").split(","))
     return Address(servers, unquote(match["database"]), user, password, parameters)
 
 
@@ -92,7 +83,60 @@ def connection_of(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
     return first
 
 
-def _server(text: str, default_port: int) -> Server:
+def jdbc_url(parameter: Mapping[str, Any]) -> str:
+    """`connection[0].jdbcUrl`, a text or a list whose element 0 counts (job.md §2).
+
+    Raises:
+        JobInvalidError: when there is none.
+    """
+    url = connection_of(parameter).get("jdbcUrl")
+    if isinstance(url, (list, tuple)):
+        url = url[0] if url else None
+    if not url:
+        raise JobInvalidError(["connection[0].jdbcUrl: missing"])
+    return str(url).strip()
+
+
+def given_login(parameter: Mapping[str, Any], parameters: MutableMapping[str, str]) -> tuple[str | None, str | None]:
+    """User and password; those of the URL's `parameters` count last, and are taken out of them."""
+    connection = connection_of(parameter)
+    user, password = parameters.pop("user", None), parameters.pop("password", None)
+    return (
+        parameter.get("username") or connection.get("username") or user,
+        parameter.get("password") or connection.get("password") or password,
+    )
+
+
+def unmapped(
+    parameter: Mapping[str, Any], address: Address, known: Collection[str], driver: str
+) -> list[tuple[str, str]]:
+    """Remarks on parameters of the URL and of `properties` that nothing here stands for.
+
+    Args:
+        parameter: validated parameters.
+        address: what its URL says.
+        known: parameters that have an effect, in lower case.
+        driver: what would have to know them.
+    """
+    remarks = [
+        ("connection[0].jdbcUrl", f"parameter {name!r} belongs to Java's driver; {driver} has no such thing")
+        for name in address.parameters
+        if name.lower() not in known
+    ]
+    remarks += [
+        (f"properties.{name}", f"belongs to Java's driver; {driver} has no such thing")
+        for name in parameter.get("properties") or {}
+        if name.lower() not in known
+    ]
+    return remarks
+
+
+def server_of(text: str, default_port: int) -> Server:
+    """`host`, `host:port` or `[IPv6]:port`.
+
+    Raises:
+        JobInvalidError: when it is none of them.
+    """
     match = re.fullmatch(r"(?:\[(?P<address>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d+))?", text.strip())
     if match is None:
         raise JobInvalidError([f"connection[0].jdbcUrl: {text!r} is not host:port"])
