@@ -25,6 +25,7 @@ from tests.servers import (
     mariadb_server,
     postgres_server,
 )
+from tests.yarn_cluster import Session, YarnCluster, yarn_cluster
 
 Running = TypeVar("Running")
 NO_SKIP = os.environ.get("FLINKX_TEST_NO_SKIP") == "1"
@@ -63,6 +64,19 @@ def flink_ha_cluster() -> Iterator[FlinkCluster]:
     """A Flink whose two JobManagers stand in for one another; it takes a gigabyte, so it ends with the module."""
     with _or_skip(lambda: start_flink_cluster(job_managers=2)) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def shared_yarn() -> Iterator[YarnCluster]:
+    """A real YARN of two ResourceManagers, started at the first use and shared by the run; take `yarn_session`."""
+    with _or_skip(yarn_cluster) as yarn:
+        yield yarn
+
+
+@pytest.fixture
+def yarn_session(shared_yarn: YarnCluster) -> Session:
+    """A real Flink session on YARN, in order whatever happened before; `.yarn` has the daemons."""
+    return shared_yarn.session()
 
 
 @contextlib.contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_flinkx.clusters.local import java_home
+from airflow_provider_flinkx.clusters.driver_process import java_home
 from airflow_provider_flinkx.exceptions import ClusterError
 from tests.servers import OwnedProcess, ServerMissingError, await_condition
 
 #: Quick to start, small; the machine runs several of them beside the tests.
-_QUICK = (
+QUICK = (
     "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto",
     "-Djava.net.preferIPv4Stack=true",
 )  # fmt: skip
@@ -27,13 +28,21 @@ class Daemon:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        stop_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
         self._command = list(command)
         self._folder = folder
         self._log = log
         self._environment = dict(environment)
+        self._stop_signal = stop_signal
         self.process = self.start()
 
     @property
@@ -48,7 +57,7 @@ class Daemon:
             log=self._log,
             cwd=self._folder,
             environment=self._environment,
-            stop_signal=signal.SIGKILL,
+            stop_signal=self._stop_signal,
         )
         return self.process
 
@@ -70,11 +79,18 @@ def java(
     heap_megabytes: int,
     options: Sequence[str] = (),
 ) -> list[str]:
-    """Command line of a JVM, with the Java that local mode uses too."""
+    """Command line of a JVM."""
+    program = str(find_java_home() / "bin" / "java")
+    heap = f"-Xmx{heap_megabytes}m"
+    return [program, *QUICK, heap, *options, "-cp", class_path, main_class, *arguments]
+
+
+def find_java_home() -> Path:
+    """JAVA_HOME of the Java that local mode uses too."""
     try:
         home = java_home(os.environ)
     except ClusterError as error:
         raise ServerMissingError(str(error)) from None
-    program = str(Path(home) / "bin" / "java") if home else "java"
-    heap = f"-Xmx{heap_megabytes}m"
-    return [program, *_QUICK, heap, *options, "-cp", class_path, main_class, *arguments]
+    program = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    assert program
+    return Path(program).resolve().parents[1]

@@ -161,6 +161,13 @@ def flink_home() -> Path:
     return Path(found.origin).parent
 
 
+def default_java_options() -> list[str]:
+    """What Flink's own config.yaml opens of Java; a setting of one's own replaces it."""
+    defaults = yaml.safe_load((flink_home() / "conf" / "config.yaml").read_text())
+    options: str = defaults["env"]["java"]["opts"]["all"]
+    return options.split()
+
+
 def write_config(folder: Path, settings: Mapping[str, object]) -> None:
     """Write config.yaml nested, as Flink's own file is, from dotted keys."""
     nested: dict[str, Any] = {}
@@ -224,8 +231,6 @@ class _Starter:
         self._home = home
         self._folder = folder
         self._stack = stack
-        defaults = yaml.safe_load((home / "conf" / "config.yaml").read_text())
-        self._options: list[str] = defaults["env"]["java"]["opts"]["all"].split()
         # What a developer's shell says of another Flink, and the test run's own modules, are not the cluster's.
         left_out = ("FLINK_", "PYTHON")
         self._environment = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
@@ -263,7 +268,7 @@ class _Starter:
             class_path=f"{self._home / 'lib'}/*",
             heap_megabytes=heap,
             options=[
-                *self._options,
+                *default_java_options(),
                 *options,
                 f"-XX:MaxMetaspaceSize={_METASPACE}m",
                 f"-Djava.io.tmpdir={self._folder / 'tmp'}",

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.servers import LOCALHOST, ServerMissingError, await_condition, free_port
+from tests.maven import jars
+from tests.servers import LOCALHOST, await_condition, free_port
 
 _SOURCES = Path(__file__).parent / "integration" / "files"
-_HADOOP = "hadoop-3.4.2"
+HADOOP = "hadoop-3.4.2"
+HADOOP_POM = _SOURCES / "hadoop-pom.xml"
 _START_SECONDS = 120
 _ANSWER_SECONDS = 60
 
@@ -46,7 +46,7 @@ class HDFS:
 @contextlib.contextmanager
 def hdfs_server() -> Iterator[HDFS]:
     """Start an HDFS; it ends with the block, or when this process ends and its standard input closes."""
-    jars = _jars()
+    hadoop = jars(HADOOP_POM, HADOOP)
     ports = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="flinkx-hdfs-") as name:
         folder = Path(name)
@@ -54,7 +54,7 @@ def hdfs_server() -> Iterator[HDFS]:
             process = subprocess.Popen(
                 [
                     "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                    "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", f"{jars}/*",
+                    "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", f"{hadoop}/*",
                     str(_SOURCES / "HDFSServer.java"), str(folder), *map(str, ports),
                 ],
                 cwd=folder, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True,
@@ -87,26 +87,3 @@ def _await_ready(process: subprocess.Popen[str], folder: Path, ports: tuple[int,
         "dfs.replication": "1",
     }
     return HDFS("hdfs://ns1", settings, process, answers)
-
-
-def _jars() -> Path:
-    """Folder of Hadoop's jars, fetched with Maven at the first use."""
-    for program, package in (("javac", "default-jdk-headless"), ("mvn", "maven")):
-        if not shutil.which(program):
-            raise ServerMissingError(f"{program} is not installed: apt-get install {package}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airflow-provider-flinkx" / _HADOOP
-    jars = cache / "lib"
-    if not jars.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as name:
-            pom = str(_SOURCES / "hadoop-pom.xml")
-            target = f"-DoutputDirectory={name}/lib"
-            done = subprocess.run(
-                ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", target],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                raise ServerMissingError(f"Maven could not fetch Hadoop: {done.stdout[-500:]}{done.stderr[-500:]}")
-            with contextlib.suppress(OSError):  # Another run was faster.
-                (Path(name) / "lib").rename(jars)
-    return jars
