@@ -62,5 +62,8 @@ def text_to_location(text: str, kind: pa.DataType, zone: str) -> str:
 def _padded(text: str) -> str:
     moment, plus, offset = text.partition("+")
     whole, point, fraction = moment.partition(".")
+    fraction = fraction.rstrip("0")
+    if len(fraction) > 6:
+        raise ValueError("finer than a microsecond")  # newer versions of Python would cut it
     moment = f"{whole}.{fraction.ljust(6, '0')}" if point else whole
     return f"{moment}+{offset if ':' in offset else offset + ':00'}" if plus else moment

@@ -3,7 +3,7 @@
 # ruff: noqa: S608 -- SQL is made here of quoted names and parameter marks
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 
@@ -15,12 +15,14 @@ class Merge(NamedTuple):
         columns: columns that are written, in the order of the rows' values.
         keys: column lists, one of which a row must share with a row of the target for that to be overwritten.
         cleared: other columns of the target that an overwritten row loses (`replace`, job.md §14).
+        kept: columns that an overwritten row keeps; None for those of the keys, where a database cannot change them.
     """
 
     table: str
     columns: Sequence[str]
     keys: Sequence[Sequence[str]]
     cleared: Sequence[str] = ()
+    kept: Collection[str] | None = None
 
     def text(self, source: str) -> str:
         """The statement.
@@ -29,8 +31,8 @@ class Merge(NamedTuple):
             source: what stands behind USING: rows as `T2` with columns of the same names.
         """
         on = " OR ".join(self._same(key) for key in self.keys)
-        fixed = {column for key in self.keys for column in key}
-        changes = [f"T1.{column} = T2.{column}" for column in self.columns if column not in fixed]
+        kept = {column for key in self.keys for column in key} if self.kept is None else self.kept
+        changes = [f"T1.{column} = T2.{column}" for column in self.columns if column not in kept]
         changes += [f"T1.{column} = NULL" for column in self.cleared]
         update = f"WHEN MATCHED THEN UPDATE SET {', '.join(changes)} " if changes else ""
         values = ", ".join(f"T2.{column}" for column in self.columns)

@@ -173,11 +173,14 @@ class RelationalReader(Reader):
 
     def statement(self, condition: str) -> str:
         """The query of a split."""
-        expressions = [f"{column.expression} AS {self.database.quote(column.name)}" for column in self.selected]
         # A job whose columns are all constants still needs to know how many rows there are.
-        text = f"SELECT {', '.join(expressions) or '1'} FROM {self.relation}{self._where(condition)}"
+        text = f"SELECT {', '.join(self.expressions()) or '1'} FROM {self.relation}{self._where(condition)}"
         order = self.parameter.get("orderByColumn")
         return f"{text} ORDER BY {self.database.quote(order)}" if order and self.orders else text
+
+    def expressions(self) -> list[str]:
+        """What is selected: the columns, and behind them what a database's own reader wants to know of each row."""
+        return [f"{column.expression} AS {self.database.quote(column.name)}" for column in self.selected]
 
     def _where(self, *conditions: str) -> str:
         given = [(self.parameter.get("where") or "").strip(), *conditions]
