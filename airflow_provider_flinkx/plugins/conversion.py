@@ -31,8 +31,9 @@ Canonical text: plain decimals without exponent, `NaN`, `Infinity`, `true`, `202
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from datetime import timezone as fixed_zone
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -44,12 +45,13 @@ import pyarrow.compute as pc
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column
-from airflow_provider_flinkx.plugins import date_text
+from airflow_provider_flinkx.plugins import date_columns, date_text
 from airflow_provider_flinkx.plugins.base import Batch, Category, Reject
 
 #: A failing piece of a column is halved down to this many rows, which are then tried one by one.
 _SMALLEST_PIECE: Final = 32
 _SHOWN_CHARACTERS: Final = 100
+_NO_DATE: Final = "not a date or time"
 _UTC: Final = pa.timestamp("us", "UTC")
 _NAIVE: Final = pa.timestamp("us")
 
@@ -177,7 +179,7 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, *, timezone: str, field_na
         arrays.append(array)
     if not reasons:
         return Conformed(pa.RecordBatch.from_arrays(arrays, schema=schema), [], None)
-    rejects = [Reject(json_row(batch, position, field_names), *reasons[position]) for position in sorted(reasons)]
+    rejects = rejects_of(batch, reasons, field_names)
     kept = np.setdiff1d(np.arange(batch.num_rows), np.fromiter(reasons, dtype=np.int64))
     return Conformed(
         pa.RecordBatch.from_arrays([array.take(pa.array(kept)) for array in arrays], schema=schema), rejects, kept
@@ -185,8 +187,23 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, *, timezone: str, field_na
 
 
 def json_row(batch: pa.RecordBatch, position: int, field_names: Sequence[str]) -> dict[str, Any]:
-    """One row as JSON values: numbers and booleans as they are, bytes as hexadecimal, the rest as canonical text."""
-    return {name: _json_value(column, position) for name, column in zip(field_names, batch.columns, strict=True)}
+    """One row as `json_rows` gives it."""
+    return json_rows(batch.slice(position, 1), field_names)[0]
+
+
+def json_rows(batch: pa.RecordBatch, field_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows as JSON values: numbers and booleans as they are, bytes as hexadecimal, the rest as canonical text."""
+    columns = [_json_values(column) for column in batch.columns]
+    return [dict(zip(field_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def rejects_of(
+    batch: pa.RecordBatch, reasons: Mapping[int, tuple[Category, str]], field_names: Sequence[str]
+) -> list[Reject]:
+    """The rows at these positions as rejects, in the order of the batch."""
+    positions = sorted(reasons)
+    rows = json_rows(batch.take(pa.array(positions, pa.int64())), field_names)
+    return [Reject(row, *reasons[position]) for row, position in zip(rows, positions, strict=True)]
 
 
 def apply_columns(batch: pa.RecordBatch, columns: Sequence[Column], *, timezone: str) -> Batch:
@@ -205,17 +222,17 @@ def apply_columns(batch: pa.RecordBatch, columns: Sequence[Column], *, timezone:
     if not columns:
         return Batch(batch)
     arrays: list[pa.Array] = []
-    reasons: dict[int, str] = {}
+    reasons: dict[int, tuple[Category, str]] = {}
     for column, array in zip(columns, batch.columns, strict=True):
         converted, failures = _apply_column(array, column, timezone)
         for position, message in failures.items():
-            reasons.setdefault(position, f"column {field_name(column)}: {message}")
+            reasons.setdefault(position, (Category.CONVERSION, f"column {field_name(column)}: {message}"))
         arrays.append(converted)
     names = [field_name(column) for column in columns]
     rows = pa.RecordBatch.from_arrays(arrays, names=names)
     if not reasons:
         return Batch(rows)
-    rejects = [Reject(json_row(batch, at, names), Category.CONVERSION, reasons[at]) for at in sorted(reasons)]
+    rejects = rejects_of(batch, reasons, names)
     kept = np.setdiff1d(np.arange(batch.num_rows), np.fromiter(reasons, dtype=np.int64))
     return Batch(rows.take(pa.array(kept)), rejects)
 
@@ -250,56 +267,58 @@ def constant_value(column: Column, target: pa.DataType, timezone: str) -> pa.Sca
     return array[0]
 
 
-def _json_value(column: pa.Array, position: int) -> Any:
-    piece = _plain(column.slice(position, 1))
-    kind = _kind(piece.type)
-    if piece.null_count or kind == "null":
-        return None
-    if kind in ("integer", "bool", "string"):
-        return piece[0].as_py()
+def _json_values(array: pa.Array) -> list[Any]:
+    array = _plain(array)
+    kind = _kind(array.type)
+    if kind in ("integer", "bool", "string", "null"):
+        return list(array.to_pylist())
     if kind == "binary":
-        return piece[0].as_py().hex()
-    if kind == "float" and pc.is_finite(piece)[0].as_py():
-        return piece[0].as_py()
+        return [value if value is None else value.hex() for value in array.to_pylist()]
+    if kind == "float":
+        return [value if value is None or math.isfinite(value) else _not_finite(value) for value in array.to_pylist()]
+    if not kind:
+        return [str(value) if value.is_valid else None for value in array]
     try:
-        return to_text(piece, timezone="UTC")[0].as_py() if kind else str(piece[0])
+        return list(to_text(array, timezone="UTC").to_pylist())
     except pa.ArrowInvalid:
-        number = piece.view(pa.int32() if piece.type.bit_width == 32 else pa.int64())[0]
-        return f"{number} as {piece.type}"
+        if len(array) > 1:  # A year that has no text is among them.
+            return [value for position in range(len(array)) for value in _json_values(array.slice(position, 1))]
+        number = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())[0]
+        return [f"{number} as {array.type}"]
+
+
+def _not_finite(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
 
 
 class _Conversion:
-    """One column's way from a source to a target type: all at once, by halves where that fails."""
+    """One column's way from a source to a target type: all at once, and value by value where that fails."""
 
     def __init__(self, source: pa.DataType, target: pa.DataType, timezone: str, format: str | None) -> None:
         self.target = target
         self.timezone = timezone
         self.pattern = date_text.pattern(format) if format is not None else None
-        kinds = _kind(source), _kind(target)
-        self.from_text = kinds[0] == "string" and kinds[1] in _TEMPORAL
-        self.by_value = self.pattern is not None and (
-            self.from_text or (kinds[1] == "string" and kinds[0] in _TEXT_OR_DATE)
-        )
-        self.strict = _STRICT.get(kinds)
+        self.kinds = _kind(source), _kind(target)
+        self.from_text = self.kinds[0] == "string" and self.kinds[1] in _TEMPORAL
+        self.to_pattern = self.pattern is not None and self.kinds[1] == "string" and self.kinds[0] in _TEXT_OR_DATE
+        self.strict = _STRICT.get(self.kinds)
 
     def run(self, array: pa.Array) -> Converted:
         if self.strict is None:
             message = f"{array.type} cannot become {self.target}"
             positions = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
             return Converted(pa.nulls(len(array), self.target), {int(at): message for at in positions})
-        if self.by_value:
-            return self._one_by_one(array)
+        if self.to_pattern or (self.pattern is not None and self.from_text):
+            return self._distinct(array)
         try:
             return Converted(self.strict(array, self.target, self.timezone), {})
         except pa.ArrowInvalid:
-            if len(array) <= _SMALLEST_PIECE:
-                return self._one_by_one(array)
-        middle = len(array) // 2
-        first, second = self.run(array.slice(0, middle)), self.run(array.slice(middle))
-        failures = first.failures | {middle + position: text for position, text in second.failures.items()}
-        return Converted(pa.concat_arrays([first.array, second.array]), failures)
+            return self._distinct(array) if self.from_text else self._sifted(array)
 
-    def _one_by_one(self, array: pa.Array) -> Converted:
+    def one_by_one(self, array: pa.Array) -> Converted:
+        """Each value by itself: slow, and what every other way must give too."""
         pieces: list[pa.Array] = []
         failures: dict[int, str] = {}
         for position in range(len(array)):
@@ -307,27 +326,138 @@ class _Conversion:
             try:
                 pieces.append(self._single(piece) if piece.null_count == 0 else pa.nulls(1, self.target))
             except (ValueError, OverflowError) as error:
-                failures[position] = self._message(piece, error)
+                failures[position] = self._messages(piece, error)[0]
                 pieces.append(pa.nulls(1, self.target))
         return Converted(pa.concat_arrays(pieces) if pieces else pa.nulls(0, self.target), failures)
 
     def _single(self, piece: pa.Array) -> pa.Array:
         if self.from_text:
-            text = piece[0].as_py()
-            moment = self.pattern.parse(text) if self.pattern else date_text.parse(text)
-            return _from_moment(moment, self.target, self.timezone)
-        if self.by_value:
+            return _from_moment(self._moment(piece[0].as_py()), self.target, self.timezone)
+        if self.to_pattern:
             assert self.pattern is not None
             return pa.array([self.pattern.format(_wall_clock(piece, self.timezone))], pa.string())
         assert self.strict is not None
         return self.strict(piece, self.target, self.timezone)
 
-    def _message(self, piece: pa.Array, error: Exception) -> str:
-        shown = str(_json_value(piece, 0))
-        if len(shown) > _SHOWN_CHARACTERS:
-            shown = f"{shown[:_SHOWN_CHARACTERS]}…"
-        why = "" if isinstance(error, pa.ArrowInvalid) else f" ({error})"
-        return f"{shown!r} of type {piece.type} does not fit {self.target}{why}"
+    def _moment(self, text: str) -> date_text.Moment:
+        return self.pattern.parse(text) if self.pattern else date_text.parse(text)
+
+    def _distinct(self, array: pa.Array) -> Converted:
+        """Each distinct date or text once."""
+        encoded = array.dictionary_encode()
+        by_value = self._formatted if self.to_pattern else self._parsed
+        converted, failures = by_value(encoded.dictionary)
+        return Converted(converted.take(encoded.indices), _spread(failures, encoded.indices))
+
+    def _parsed(self, texts: pa.Array) -> Converted:
+        """Dates and times of texts, by Arrow where it can and by `date_text` where not."""
+        by_arrow = self._parsed_by_arrow(texts)
+        if by_arrow is not None and by_arrow.null_count == 0:
+            return Converted(by_arrow, {})
+        values: list[datetime | time | None] = []
+        failures: dict[int, str] = {}
+        known = [False] * len(texts) if by_arrow is None else by_arrow.is_valid().to_pylist()
+        for position, text in enumerate(texts.to_pylist()):
+            try:
+                values.append(None if known[position] else self._value(self._moment(text)))
+            except (ValueError, OverflowError) as error:
+                values.append(None)
+                failures[position] = self._messages(texts.slice(position, 1), error)[0]
+        try:
+            by_value = self._from_values(values)
+        except pa.ArrowInvalid:
+            return self.one_by_one(texts)
+        return Converted(by_value if by_arrow is None else pc.coalesce(by_arrow, by_value), failures)
+
+    def _parsed_by_arrow(self, texts: pa.Array) -> pa.Array | None:
+        """Null where `date_text` has to look; None when it has to look everywhere."""
+        if self.pattern is None or (self.kinds[1] == "time" and date_columns.names_a_date(self.pattern)):
+            return None
+        wall = date_columns.parse(texts, self.pattern)
+        if wall is None:
+            return None
+        try:
+            if self.kinds[1] == "time":
+                return wall.cast(pa.time64("us")).cast(self.target)
+            return _STRICT["timestamp", self.kinds[1]](wall, self.target, self.timezone)
+        except pa.ArrowInvalid:
+            return None
+
+    def _value(self, moment: date_text.Moment) -> datetime | time:
+        if self.kinds[1] == "time":
+            return _time_alone(moment)
+        return moment.instant(self.timezone) if _has_zone(self.target) else moment.wall(self.timezone)
+
+    def _from_values(self, values: list[datetime | time | None]) -> pa.Array:
+        if self.kinds[1] == "time":
+            return pa.array(values, pa.time64("us")).cast(self.target)
+        if _has_zone(self.target):
+            return pa.array(values, _NAIVE).view(_UTC).cast(self.target)
+        return _STRICT["timestamp", self.kinds[1]](pa.array(values, _NAIVE), self.target, self.timezone)
+
+    def _formatted(self, values: pa.Array) -> Converted:
+        """Texts of dates by the pattern."""
+        assert self.pattern is not None
+        wall, unreadable = convert(values, _NAIVE, timezone=self.timezone)
+        places = sorted(unreadable)
+        messages = self._messages(values.take(pa.array(places, pa.int64())), ValueError(_NO_DATE))
+        failures = dict(zip(places, messages, strict=True))
+        by_arrow = date_columns.write(wall, self.pattern)
+        if by_arrow is not None:
+            return Converted(by_arrow, failures)
+        texts: list[str | None] = []
+        for position, moment in enumerate(wall):
+            try:
+                texts.append(self.pattern.format(moment.as_py()) if moment.is_valid else None)
+            except (ValueError, OverflowError) as error:
+                texts.append(None)
+                failures[position] = self._messages(values.slice(position, 1), error)[0]
+        return Converted(pa.array(texts, pa.string()), failures)
+
+    def _sifted(self, array: pa.Array) -> Converted:
+        """Values that surely fail are taken out at once, before the others are halved to find what else fails."""
+        sift = _SURE_FAILURES.get(self.kinds)
+        if sift is None or len(array) <= _SMALLEST_PIECE:
+            return self._halved(array)
+        failing = pc.fill_null(pc.and_(sift(array, self.timezone, self.target), array.is_valid()), False)
+        failing = failing.to_numpy(zero_copy_only=False)
+        bad, good = np.flatnonzero(failing), np.flatnonzero(~failing)
+        messages = self._messages(array.take(pa.array(bad)))
+        converted, others = self._halved(array.take(pa.array(good)))
+        places = np.cumsum(~failing) - 1
+        failures = dict(zip(bad.tolist(), messages, strict=True)) | {int(good[at]): text for at, text in others.items()}
+        return Converted(converted.take(pa.array(places, mask=failing)), failures)
+
+    def _halved(self, array: pa.Array) -> Converted:
+        assert self.strict is not None
+        try:
+            return Converted(self.strict(array, self.target, self.timezone), {})
+        except pa.ArrowInvalid:
+            if len(array) <= _SMALLEST_PIECE:
+                return self.one_by_one(array)
+        middle = len(array) // 2
+        first, second = self._halved(array.slice(0, middle)), self._halved(array.slice(middle))
+        failures = first.failures | {middle + position: text for position, text in second.failures.items()}
+        return Converted(pa.concat_arrays([first.array, second.array]), failures)
+
+    def _messages(self, array: pa.Array, error: Exception | None = None) -> list[str]:
+        """Why each of these values failed, with what is known beyond that it does not fit."""
+        why = "" if error is None or isinstance(error, pa.ArrowInvalid) else f" ({error})"
+        end = f" of type {array.type} does not fit {self.target}{why}"
+        return [f"{_cut(text)!r}{end}" for text in map(str, _json_values(array))]
+
+
+def _spread(failures: Mapping[int, str], indices: pa.Array) -> dict[int, str]:
+    """Failures of distinct values as those of all the positions where they stand."""
+    if not failures:
+        return {}
+    places = pc.fill_null(indices, -1).to_numpy()
+    failing = np.flatnonzero(np.isin(places, np.fromiter(failures, dtype=np.int64)))
+    return {int(at): failures[int(places[at])] for at in failing}
+
+
+def _cut(text: str) -> str:
+    return f"{text[:_SHOWN_CHARACTERS]}…" if len(text) > _SHOWN_CHARACTERS else text
 
 
 _TEMPORAL: Final = ("date", "time", "timestamp")
@@ -628,22 +758,81 @@ def _offset_of_wall(zone: ZoneInfo) -> Callable[[datetime], int]:
 def _from_moment(moment: date_text.Moment, target: pa.DataType, zone: str) -> pa.Array:
     kind = _kind(target)
     if kind == "time":
-        if moment.time is None or moment.date is not None or moment.offset is not None:
-            raise ValueError("not a time of day alone")
-        return pa.array([moment.time], pa.time64("us")).cast(target)
-    if kind == "timestamp" and target.tz is not None:
+        return pa.array([_time_alone(moment)], pa.time64("us")).cast(target)
+    if _has_zone(target):
         return pa.array([moment.instant(zone)], _NAIVE).view(_UTC).cast(target)
     wall = pa.array([moment.wall(zone)], _NAIVE)
     return _STRICT["timestamp", kind](wall, target, zone)
+
+
+def _time_alone(moment: date_text.Moment) -> time:
+    if moment.time is None or moment.date is not None or moment.offset is not None:
+        raise ValueError("not a time of day alone")
+    return moment.time
+
+
+def _has_zone(arrow: pa.DataType) -> bool:
+    return pa.types.is_timestamp(arrow) and arrow.tz is not None
 
 
 def _wall_clock(piece: pa.Array, zone: str) -> datetime:
     """The one value of `piece` as a date and time: what a `format` writes."""
     wall: datetime = convert(piece, _NAIVE, timezone=zone).array[0].as_py()
     if wall is None:
-        raise ValueError("not a date or time")
+        raise ValueError(_NO_DATE)
     return wall
 
+
+# What surely fails: true only for values that the strict conversion refuses. Others may fail too.
+
+
+def _is_no_number(array: pa.Array, _zone: str, _target: pa.DataType) -> pa.Array:
+    return pc.invert(pc.match_substring_regex(pc.ascii_trim_whitespace(array), r"^[+-]?\.?[0-9]"))
+
+
+def _is_no_float(array: pa.Array, _zone: str, _target: pa.DataType) -> pa.Array:
+    return pc.invert(pc.match_substring_regex(pc.ascii_trim_whitespace(array), r"^[+-]?(\.?[0-9]|(?i:inf|nan))"))
+
+
+def _is_no_bool(array: pa.Array, _zone: str, _target: pa.DataType) -> pa.Array:
+    return pc.invert(pc.is_in(pc.ascii_lower(pc.ascii_trim_whitespace(array)), _TRUE_FALSE, skip_nulls=True))
+
+
+def _is_not_as_small(array: pa.Array, _zone: str, target: pa.DataType) -> pa.Array:
+    return pc.not_equal(array.cast(target, safe=False).cast(array.type, safe=False), array)
+
+
+def _has_a_fraction(array: pa.Array, _zone: str, _target: pa.DataType) -> pa.Array:
+    return pc.not_equal(pc.floor(array), array)
+
+
+def _is_not_midnight(array: pa.Array, zone: str, target: pa.DataType) -> pa.Array:
+    wall = array if array.type.tz is None else _wall_time(array, zone)
+    return pc.not_equal(wall.cast(target).cast(wall.type), wall)
+
+
+def _is_not_utf8(array: pa.Array, _zone: str, _target: pa.DataType) -> pa.Array:
+    return pa.array([value is not None and not _is_utf8(value) for value in array.to_pylist()], pa.bool_())
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+_SURE_FAILURES: Final[Mapping[tuple[str, str], Callable[[pa.Array, str, pa.DataType], pa.Array]]] = {
+    ("string", "integer"): _is_no_number,
+    ("string", "decimal"): _is_no_number,
+    ("string", "float"): _is_no_float,
+    ("string", "bool"): _is_no_bool,
+    ("integer", "integer"): _is_not_as_small,
+    ("float", "integer"): _has_a_fraction,
+    ("timestamp", "date"): _is_not_midnight,
+    ("binary", "string"): _is_not_utf8,
+}
 
 _STRICT: Final[Mapping[tuple[str, str], Callable[[pa.Array, pa.DataType, str], pa.Array]]] = {
     ("integer", "integer"): _cast,

@@ -138,7 +138,7 @@ def _offset(text: str | None) -> timedelta | None:
     return -size if text[0] == "-" else size
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A run of one pattern letter, or literal text (then `letter` is empty)."""
 
     letter: str
@@ -157,22 +157,28 @@ def pattern(java: str) -> Pattern:
 
 
 class Pattern:
-    """A SimpleDateFormat pattern: `y M d E a H k K h m s S z Z X` and quoted text; names are English."""
+    """A SimpleDateFormat pattern: `y M d E a H k K h m s S z Z X` and quoted text; names are English.
+
+    Attributes:
+        parts: what it is made of, in its order.
+        has_short_year: whether two digits of a year leave its century open.
+    """
 
     def __init__(self, java: str) -> None:
         self.java = java
-        self._parts = _split_pattern(java)
-        for part in self._parts:
+        self.parts = _split_pattern(java)
+        self.has_short_year = any(part.letter == "y" and part.length == 2 for part in self.parts)
+        for part in self.parts:
             if part.letter and part.letter not in DATE_LETTERS:
                 raise JobInvalidError([f"format {java!r}: letter {part.letter!r} is not known in a date pattern"])
         expressions = (
             self._expression(part, following)
-            for part, following in zip(self._parts, [*self._parts[1:], None], strict=True)
+            for part, following in zip(self.parts, [*self.parts[1:], None], strict=True)
         )
         self._regex = re.compile("".join(expressions), re.ASCII | re.IGNORECASE)
 
     @staticmethod
-    def _expression(part: _Part, following: _Part | None) -> str:
+    def _expression(part: Part, following: Part | None) -> str:
         letter, count = part.letter, part.length
         if not letter:
             return re.escape(part.literal)
@@ -208,9 +214,8 @@ class Pattern:
 
     def _year(self, fields: dict[str, str]) -> int:
         text = fields.get("y", "1970")
-        written_short = any(part.letter == "y" and part.length == 2 for part in self._parts)
         # Java reads `yy` as the century around today; 1970 to 2069 is that rule with a fixed pivot.
-        return (1900 if int(text) >= 70 else 2000) + int(text) if written_short and len(text) == 2 else int(text)
+        return (1900 if int(text) >= 70 else 2000) + int(text) if self.has_short_year and len(text) == 2 else int(text)
 
     @staticmethod
     def _month(fields: dict[str, str]) -> int:
@@ -232,10 +237,10 @@ class Pattern:
 
     def format(self, moment: datetime) -> str:
         """Write `moment` by this pattern; without tzinfo the zone letters write nothing."""
-        return "".join(part.literal or self._write(part, moment) for part in self._parts)
+        return "".join(part.literal or self._write(part, moment) for part in self.parts)
 
     @staticmethod
-    def _write(part: _Part, moment: datetime) -> str:
+    def _write(part: Part, moment: datetime) -> str:
         letter, count = part.letter, part.length
         if letter == "y":
             return f"{moment.year % 100:02d}" if count == 2 else str(moment.year).rjust(count, "0")
@@ -259,15 +264,15 @@ class Pattern:
         return str(numbers[letter]).rjust(count, "0")
 
 
-def _split_pattern(java: str) -> list[_Part]:
+def _split_pattern(java: str) -> list[Part]:
     """Cut a pattern into runs of one letter and literal text; `''` is a quote, `'…'` is literal."""
-    parts: list[_Part] = []
+    parts: list[Part] = []
     for index, piece in enumerate(re.split(r"'((?:[^']|'')*)'", java)):
         if index % 2:
-            parts.append(_Part("", 0, piece.replace("''", "'") or "'"))
+            parts.append(Part("", 0, piece.replace("''", "'") or "'"))
             continue
         for character, run in groupby(piece):
             count = len(list(run))
             is_letter = character.isascii() and character.isalpha()
-            parts.append(_Part(character, count, "") if is_letter else _Part("", 0, character * count))
+            parts.append(Part(character, count, "") if is_letter else Part("", 0, character * count))
     return parts

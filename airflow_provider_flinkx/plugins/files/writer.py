@@ -16,8 +16,8 @@ import pyarrow as pa
 from airflow_provider_flinkx.exceptions import FlinkXError, JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.jobs.types import parse_type
-from airflow_provider_flinkx.plugins.base import Category, Reject, RunContext, Split, SplitWriter, Writer, WriteResult
-from airflow_provider_flinkx.plugins.conversion import arrow_type, conform, json_row
+from airflow_provider_flinkx.plugins.base import Category, RunContext, Split, SplitWriter, Writer, WriteResult
+from airflow_provider_flinkx.plugins.conversion import arrow_type, conform, rejects_of
 from airflow_provider_flinkx.plugins.files.filesystem import Location, errors
 from airflow_provider_flinkx.plugins.files.publication import Publication
 from airflow_provider_flinkx.plugins.files.sinks import Sink, SinkFactory
@@ -183,10 +183,8 @@ class FileSplitWriter(SplitWriter):
             if self._sink is not None and self._sink.size >= self._writer.most_file_bytes:
                 self._close_sink()
         positions = np.arange(batch.num_rows) if kept is None else kept
-        rejects += [
-            Reject(json_row(batch, int(positions[at]), names), Category.CONVERSION, message)
-            for at, message in sorted(failures.items())
-        ]
+        reasons = {int(positions[at]): (Category.CONVERSION, message) for at, message in failures.items()}
+        rejects += rejects_of(batch, reasons, names)
         return WriteResult(rows.num_rows - len(failures), rejects)
 
     def _open_sink(self) -> Sink:

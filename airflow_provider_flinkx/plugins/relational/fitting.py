@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_flinkx.plugins.base import Category, Reject
-from airflow_provider_flinkx.plugins.conversion import json_row
+from airflow_provider_flinkx.plugins.conversion import rejects_of
 
 
 class FittedColumn(NamedTuple):
@@ -70,8 +70,7 @@ def fit(batch: pa.RecordBatch, rules: Sequence[FitRule], field_names: Sequence[s
     if reasons:
         positions = np.setdiff1d(positions, np.fromiter(reasons, dtype=np.int64))
         rows = rows.take(pa.array(positions))
-    rejects = [Reject(json_row(batch, at, field_names), *reasons[at]) for at in sorted(reasons)]
-    return Fitted(rows, positions, rejects, frozenset(as_text))
+    return Fitted(rows, positions, rejects_of(batch, reasons, field_names), frozenset(as_text))
 
 
 def too_fine(array: pa.Array, digits: int) -> dict[int, str]:

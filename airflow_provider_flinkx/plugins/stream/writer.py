@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_flinkx.plugins.base import Split, SplitWriter, Writer, WriteResult
-from airflow_provider_flinkx.plugins.conversion import json_row
+from airflow_provider_flinkx.plugins.conversion import json_rows
 
 
 class StreamWriter(Writer):
@@ -39,9 +39,8 @@ class StreamSplitWriter(SplitWriter):
         """Every row counts as written."""
         if self._delimiter is not None:
             names = [str(index) for index in range(batch.num_columns)]
-            for position in range(batch.num_rows):
-                row = json_row(batch, position, names).values()
-                sys.stdout.write(self._delimiter.join(map(_shown, row)) + "\n")
+            for row in json_rows(batch, names):
+                sys.stdout.write(self._delimiter.join(map(_shown, row.values())) + "\n")
             sys.stdout.flush()
         return WriteResult(batch.num_rows)
 

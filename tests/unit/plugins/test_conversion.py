@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.plugins import date_text
 from airflow_provider_flinkx.plugins.base import Category
 from airflow_provider_flinkx.plugins.conversion import (
     Converted,
+    _Conversion,
     apply_columns,
     arrow_type,
     conform,
@@ -344,6 +346,74 @@ def test_failures_are_found_wherever_they_are(bad: list[int], size: int) -> None
     result = to(values, pa.int64(), pa.string())
     assert set(result.failures) == places
     assert result.array.to_pylist() == [None if at in places else at for at in range(size)]
+
+
+def both_ways(array: pa.Array, target: pa.DataType, zone: str = "UTC", pattern: str | None = None) -> None:
+    """All at once must give what each value by itself gives: values, failures, messages."""
+    at_once = convert(array, target, timezone=zone, format=pattern)
+    one_by_one = _Conversion(array.type, target, zone, pattern).one_by_one(array)
+    assert at_once.failures == one_by_one.failures
+    if pa.types.is_floating(target):  # Not a number equals nothing, itself neither.
+        assert repr(at_once.array.to_pylist()) == repr(one_by_one.array.to_pylist())
+    else:
+        assert at_once.array.equals(one_by_one.array)
+
+
+DATE_PATTERNS = (
+    "yyyy-MM-dd HH:mm:ss", "yyyyMMdd", "yyyyMMddHHmmssSSS", "d.M.yy", "dd/MM/yyyy", "HH:mm:ss.SSS", "HHmm", "yyyy",
+    "dd MMM yyyy hh:mm a", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSX", "MM/yyyy", "yyyy'2020'MM", "'100%' yyyy-MM-dd", "''yy''M",
+    "EEE, d MMM yyyy HH:mm:ss Z", "ss.S", "yy-MM-dd HH", "yyy/MM", "y.M.d kk",
+)  # fmt: skip
+ANY_MOMENT = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))
+TEMPORAL = st.sampled_from([US, UTC, pa.timestamp("s"), pa.timestamp("ns"), pa.date32(), pa.time64("us")])
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"])
+
+
+@given(st.data(), st.sampled_from(DATE_PATTERNS), TEMPORAL, ZONES)
+@settings(max_examples=60)
+def test_text_by_a_format_at_once_and_one_by_one(data: Any, pattern: str, target: pa.DataType, zone: str) -> None:
+    written = st.builds(date_text.pattern(pattern).format, ANY_MOMENT | st.datetimes(datetime(1960, 1, 1)))
+    like_it = st.from_regex(r"\s?[0-9]{1,5}[-/. :][0-9]{1,3}[-/. :]?[0-9]{0,4}", fullmatch=True)
+    digits = st.from_regex(r"[0-9]{1,18}|0000-00-00 00:00:00|2020-02-30 24:00:60|٢٠٢٠-01-01", fullmatch=True)
+    both_ways(pa.array(data.draw(st.lists(written | like_it | digits | st.none())), pa.string()), target, zone, pattern)
+
+
+@given(st.lists(ANY_MOMENT | st.none()), st.sampled_from(DATE_PATTERNS), ZONES, st.booleans())
+@settings(max_examples=60)
+def test_dates_by_a_format_at_once_and_one_by_one(
+    values: list[datetime | None], pattern: str, zone: str, as_text: bool
+) -> None:
+    array = pa.array(values, US)
+    both_ways(to_text(array, timezone="UTC") if as_text else array, pa.string(), zone, pattern)
+    both_ways(array.view(UTC), pa.string(), zone, pattern)
+    both_ways(array.cast(pa.date32()), pa.string(), zone, pattern)
+
+
+ANY_TEXT = st.text(max_size=8) | st.from_regex(r" ?[+-]?[0-9]{0,22}\.?[0-9]{0,3}([eE][0-9]{1,3})?", fullmatch=True)
+SURE = [
+    (pa.string(), ANY_TEXT | st.sampled_from(["inf", "-Infinity", "NaN", "t", "FALSE", "0x10", "1_000", ".", "+"])),
+    (pa.string(), st.sampled_from(["2020-01-01", "2020-01-01 10:00:00+02", "1600000000", "20200101101010", "x"])),
+    (pa.int64(), ANY_INT64 | st.integers(-200, 200)),
+    (pa.uint64(), st.integers(0, 2**64 - 1)),
+    (pa.float64(), st.floats() | st.integers(-300, 300).map(float)),
+    (US, ANY_MOMENT | st.dates().map(lambda day: datetime(day.year, day.month, day.day))),
+    (pa.binary(), st.binary(max_size=4)),
+]  # fmt: skip
+TARGETS = [
+    pa.int8(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.decimal128(10, 2), pa.bool_(), pa.date32(), US,
+    UTC, pa.time64("us"), pa.string(),
+]  # fmt: skip
+
+
+@given(st.sampled_from(SURE).flatmap(lambda kind: st.tuples(st.just(kind[0]), st.lists(kind[1] | st.none(), min_size=33,
+       max_size=80))), st.sampled_from(TARGETS))  # fmt: skip
+@settings(max_examples=100)
+def test_failures_are_the_same_at_once_and_one_by_one(
+    source: tuple[pa.DataType, list[Any]], target: pa.DataType
+) -> None:
+    kind, values = source
+    if _Conversion(kind, target, "UTC", None).strict is not None:
+        both_ways(pa.array(values, kind), target, "Europe/Berlin")
 
 
 def test_slices_nulls_and_encodings_of_arrow() -> None:
