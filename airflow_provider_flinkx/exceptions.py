@@ -94,6 +94,25 @@ class ClusterError(FlinkXError):
     retryable = True
 
 
+class ClusterUnreachableError(ClusterError):
+    """No JobManager answers at the cluster's addresses."""
+
+
+class VersionMismatchError(ClusterError):
+    """The cluster runs another Flink than the driver's interpreter has; a job graph fits its own version only."""
+
+    exit_code = 2
+    retryable = False
+
+
+class SlotTimeoutError(ClusterError):
+    """The cluster had no free slots for the job within `slot_timeout`; the job was cancelled."""
+
+
+class JobLostError(JobFailedError):
+    """The cluster answers, but no longer knows the job: how far it came is unknown."""
+
+
 def to_json(error: BaseException) -> dict[str, Any]:
     """An error as plain JSON, for another process: type, message, trace, report."""
     known = isinstance(error, FlinkXError)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airflow_provider_flinkx.clusters.local import LocalCluster, java_home
+from airflow_provider_flinkx.clusters.driver_process import java_home
+from airflow_provider_flinkx.clusters.local import LocalCluster
+from airflow_provider_flinkx.clusters.session import SessionCluster
 from airflow_provider_flinkx.compat import AirflowNotFoundException, mask_secret
-from airflow_provider_flinkx.exceptions import ClusterError, JobFileError
-from airflow_provider_flinkx.hooks.connection import CONNECTION, MODE, MODES, PYTHON, SETTINGS
+from airflow_provider_flinkx.exceptions import ClusterError, JobFileError, VersionMismatchError
+from airflow_provider_flinkx.hooks.connection import CONNECTION, cluster_settings
 from airflow_provider_flinkx.hooks.secrets import secrets_of
 from airflow_provider_flinkx.jobs.references import resolve
 from airflow_provider_flinkx.jobs.validation import validate
@@ -21,6 +22,7 @@ from airflow_provider_flinkx.plugins.hook import DeclaredHook, connection_values
 from airflow_provider_flinkx.plugins.registry import Side, plugins, remarks_of, schema_of
 
 _CHECK_SECONDS = 30
+_PRINT_VERSION = "import importlib.metadata; print(importlib.metadata.version('apache-flink'))"
 
 
 class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
@@ -36,7 +38,7 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
     def __init__(self, flink_conn_id: str = "flink_default", mode: str | None = None) -> None:
         super().__init__(flink_conn_id)
         self.mode = mode
-        self._running: LocalCluster | None = None
+        self._running: LocalCluster | SessionCluster | None = None
 
     def run(
         self,
@@ -72,21 +74,19 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         if self._running is not None:
             self._running.cancel()
 
-    def cluster(self) -> LocalCluster:
-        """The cluster of the connection.
+    def cluster(self) -> LocalCluster | SessionCluster:
+        """The cluster of the connection; nothing is started or connected yet.
 
         Raises:
             JobFileError: when the connection or `mode` names something that there is not.
         """
-        values = self.values()
-        mode = self.mode or values.extra.get(MODE) or "local"
-        if mode not in MODES:
-            raise JobFileError(f"mode {mode!r} is unknown; allowed: {', '.join(MODES)}")
-        return LocalCluster(
-            python=values.extra.get(PYTHON),
-            settings={name: _setting(value) for name, value in values.json_object(SETTINGS).items()},
-            log=lambda line: self.log.debug("%s", line),
-        )
+        settings = cluster_settings(self.values(), self.mode)
+        if settings.mode == "local":
+            return LocalCluster(settings.python, settings.flink, log=self._debug)
+        return SessionCluster(settings, log=lambda line: self.log.info("%s", line), debug=self._debug)
+
+    def _debug(self, line: str) -> None:
+        self.log.debug("%s", line)
 
     def values(self) -> ConnectionValues:
         """The stored connection, or an empty one when `flink_default` is not there."""
@@ -104,12 +104,24 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         return values
 
     def check(self) -> str:
-        """Start the interpreter with Flink, and Java, and say their versions."""
-        python = self.cluster().python
-        flink = _output([python, "-c", "from pyflink.version import __version__; print(__version__)"], python)
-        home = java_home(os.environ)
-        java = str(Path(home, "bin", "java")) if home else "java"
-        return f"local mode: apache-flink {flink} on {python}, {_output([java, '--version'], java)}"
+        """Ask the cluster, or in local mode the interpreter with Flink and Java, for version and slots."""
+        cluster = self.cluster()
+        python = cluster.python
+        flink = _output([python, "-c", _PRINT_VERSION], python)
+        if isinstance(cluster, LocalCluster):
+            home = java_home(os.environ)
+            java = str(Path(home, "bin", "java")) if home else "java"
+            return f"local mode: apache-flink {flink} on {python}, {_output([java, '--version'], java)}"
+        overview = cluster.overview()
+        if overview.version != flink:
+            raise VersionMismatchError(
+                f"the cluster runs Flink {overview.version}, {python} has apache-flink {flink}: "
+                f"pip install apache-flink=={overview.version} there, or name another Python in this connection"
+            )
+        return (
+            f"{cluster.settings.mode} mode: Flink {overview.version} at {cluster.address}, "
+            f"{overview.free_slots} of {overview.slots} slots free on {overview.task_managers} TaskManagers"
+        )
 
 
 def connection_parameters(connection_id: str, plugin_name: str, side: Side) -> Mapping[str, Any]:
@@ -132,11 +144,6 @@ def connection_parameters(connection_id: str, plugin_name: str, side: Side) -> M
     except AirflowNotFoundException:
         raise JobFileError("there is no such connection in Airflow") from None
     return declared.parameters(side, connection_values(connection))
-
-
-def _setting(value: Any) -> str:
-    """A Flink setting as text; `true` stays `true`."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _output(command: list[str], what: str) -> str:

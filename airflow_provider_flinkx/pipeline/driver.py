@@ -1,11 +1,12 @@
-"""The driver process: takes a job on standard input, builds the graph with PyFlink and runs it.
+"""The driver process: takes a job on standard input, builds the graph with PyFlink, and runs it or gives it back.
 
 Input: one line of JSON, see `Request`; it holds passwords, so it never travels in arguments or environment.
 The driver lives as long as its standard input is open: when the caller goes away, the job is cancelled.
 Output: lines of JSON on standard output, each with an `event`:
 
-    submitted  {jobId, restAddress}
+    submitted  {jobId, restAddress}                       the job runs in this process' JVM
     report     {report}
+    compiled   {jobId, graph, jars, artifacts: {name: file}}   for a session cluster; files in the request's folder
     failed     {error: {type, message, trace, report}}
     cancelled  {}
 
@@ -15,6 +16,7 @@ Everything else that Flink and Java print goes to standard error.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import logging
 import os
@@ -31,11 +33,32 @@ from typing import Any, NoReturn, TextIO
 
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.validation import validate
+from airflow_provider_flinkx.pipeline import marks
+from airflow_provider_flinkx.pipeline.shipping import ship
+from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import RunContext
 from airflow_provider_flinkx.plugins.registry import schema_of
 
 _LEFT_OUT = Path(__file__).parent / "left_out"
 _CANCEL_SECONDS = 4.0
+_ARCHIVE = "flinkx-python"
+
+
+@dataclass(frozen=True)
+class Session:
+    """The cluster that a job graph is compiled for.
+
+    Args:
+        flink_version: what it runs.
+        python: interpreter on its nodes, or inside `archive`; None means this interpreter's path.
+        archive: `.tgz` with a Python environment, which travels with the job.
+        brings_jar: whether the job must bring PyFlink's jar, because the cluster has none.
+    """
+
+    flink_version: str
+    python: str | None
+    archive: str | None
+    brings_jar: bool
 
 
 @dataclass(frozen=True)
@@ -45,18 +68,32 @@ class Request:
     Args:
         document: the job, connection references resolved.
         job_key: see `RunContext.job_key`; also the Flink job's name.
-        folder: an empty folder for what Flink and Java write; removed at the end.
+        folder: an empty folder for what Flink and Java write.
         rest_port: a free port on the loopback address for the mini-cluster's REST.
-        settings: Flink settings that override this module's.
+        settings: Flink settings that override ours.
         warnings: lines for the report.
+        session: the cluster that the job is for; None: it runs here, in a mini-cluster.
     """
 
     document: Mapping[str, Any]
     job_key: str
     folder: str
-    rest_port: int
+    rest_port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    session: Session | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Request:
+        """The request in a line of standard input."""
+        session = value.get("session")
+        return cls(
+            **{
+                **value,
+                "warnings": tuple(value.get("warnings", ())),
+                "session": Session(**session) if session else None,
+            }
+        )
 
 
 def use_thread_mode() -> None:
@@ -95,6 +132,40 @@ def local_settings(request: Request, channels: int) -> dict[str, str]:
     }
 
 
+def session_settings(session: Session, folder: Path) -> dict[str, str]:
+    """Flink settings of a job for a session cluster; what travels with it is laid out in `folder`."""
+    settings = {
+        # Others' jobs run in the same TaskManagers: a driver's crash may end our worker, not theirs. And in one JVM
+        # Flink's thread mode can load Python for one job only.
+        "python.execution-mode": "process",
+        "python.executable": session.python or sys.executable,
+        "python.client.executable": sys.executable,
+        "python.files": ",".join(ship(folder / "files")),
+        # Counters are seen when a bundle ends: after each split.
+        "python.fn-execution.bundle.size": "1",
+        "parallelism.default": "1",
+        "restart-strategy.type": "none",
+    }
+    if session.archive is not None:
+        settings["python.archives"] = f"{session.archive}#{_ARCHIVE}"
+        settings["python.executable"] = f"{_ARCHIVE}/{session.python or 'bin/python'}"
+    return settings
+
+
+def check_version(cluster: str) -> None:
+    """A job graph is Java's serialized objects: it fits the version of Flink that made it.
+
+    Raises:
+        VersionMismatchError: when this interpreter has another one than the cluster.
+    """
+    ours = importlib.metadata.version("apache-flink")
+    if ours != cluster:
+        raise exceptions.VersionMismatchError(
+            f"the cluster runs Flink {cluster}, {sys.executable} has apache-flink {ours}: "
+            f"pip install apache-flink=={cluster} there, or name another Python in the Flink connection"
+        )
+
+
 class Driver:
     """Runs one request; `cancel` may be called from any thread."""
 
@@ -108,10 +179,13 @@ class Driver:
     def run(self) -> int:
         """Run the job to its end; returns the process' exit code."""
         try:
-            report = self._execute()
+            if self.request.session is None:
+                report = self._execute()
+                self._emit("report", report=self._complete(report))
+            else:
+                self._emit("compiled", **self._compile(self.request.session))
         except BaseException as error:
             return self._failed(error)
-        self._emit("report", report=self._complete(report))
         return 0
 
     def cancel(self) -> None:
@@ -133,7 +207,8 @@ class Driver:
         environment = sys.modules.get("airflow_provider_flinkx.pipeline.local_environment")
         if environment is not None:
             environment.end_java()
-        shutil.rmtree(self.request.folder, ignore_errors=True)
+        if self.request.session is None:  # Otherwise the caller takes what is there.
+            shutil.rmtree(self.request.folder, ignore_errors=True)
         # The JVM is gone: waiting for threads that talk to it would only add seconds.
         os._exit(code)
 
@@ -141,28 +216,41 @@ class Driver:
         if self._job_client is not None:
             self._job_client.cancel().result()
 
-    def _execute(self) -> dict[str, Any]:
+    def _run(self) -> Run:
         validation = validate(self.request.document, schema_of=schema_of)
-        channels = validation.job.setting.speed.channel
         context = RunContext(
             job_key=self.request.job_key,
             attempt=uuid.uuid4().hex[:12],
-            channels=channels,
+            channels=validation.job.setting.speed.channel,
             timezone=validation.job.setting.timezone,
         )
+        return Run(validation.job, context, one_process=self.request.session is None, warnings=self.request.warnings)
+
+    def _execute(self) -> dict[str, Any]:
+        run = self._run()
         use_thread_mode()
         from airflow_provider_flinkx.pipeline.graph import build
         from airflow_provider_flinkx.pipeline.local_environment import collect, create
-        from airflow_provider_flinkx.pipeline.steps import Run
 
+        channels = run.context.channels
         environment = create(local_settings(self.request, channels), channels)
-        stream = build(environment, Run(validation.job, context))
+        stream = build(environment, run)
         results = collect(stream)
         self._job_client = environment.execute_async(self.request.job_key)
         self._emit("submitted", jobId=self._job_id(), restAddress=f"http://127.0.0.1:{self.request.rest_port}")
-        report: dict[str, Any] = json.loads(results())
+        report = marks.find("report", results())
+        assert report is not None, "the report step encloses it"
         self._job_client.get_job_execution_result().result()
         return report
+
+    def _compile(self, session: Session) -> dict[str, Any]:
+        check_version(session.flink_version)
+        run = self._run()
+        use_thread_mode()
+        from airflow_provider_flinkx.pipeline.session_graph import compile_job
+
+        settings = session_settings(session, Path(self.request.folder)) | dict(self.request.settings)
+        return compile_job(run, settings, Path(self.request.folder), brings_jar=session.brings_jar)
 
     def _job_id(self) -> str:
         return str(self._job_client.get_job_id())
@@ -179,7 +267,7 @@ class Driver:
         return known.exit_code
 
     def _complete(self, report: Mapping[str, Any]) -> dict[str, Any]:
-        return {**report, "jobId": self._job_id(), "warnings": list(self.request.warnings)}
+        return {**report, "jobId": self._job_id()}
 
     def _root_text(self, error: BaseException) -> str:
         """The full text of what failed the job: the job's own result says more than the iterator's error."""
@@ -210,7 +298,7 @@ def main() -> None:
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     value = json.loads(sys.stdin.readline())
-    driver = Driver(Request(**{**value, "warnings": tuple(value.get("warnings", ()))}), out)
+    driver = Driver(Request.from_json(value), out)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         driver.cancel()

@@ -15,7 +15,7 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.datastream.functions import FlatMapFunction, RuntimeContext
 
 from airflow_provider_flinkx.exceptions import FlinkXError
-from airflow_provider_flinkx.pipeline import failure
+from airflow_provider_flinkx.pipeline import failure, marks
 from airflow_provider_flinkx.pipeline.report import Counters
 from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync, plan
 from airflow_provider_flinkx.plugins.base import Split
@@ -101,7 +101,7 @@ class ReportFunction(FlatMapFunction):  # type: ignore[misc]
             # Flink keeps only the text of a Python error, so the text carries type and report.
             raise RuntimeError(failure.encode(error)) from None
         if report is not None:
-            yield json.dumps(report)
+            yield marks.enclose("report", report)
 
     def close(self) -> None:
         """Clean up after a job that did not finish, cancelled ones too."""
@@ -110,7 +110,7 @@ class ReportFunction(FlatMapFunction):  # type: ignore[misc]
 
 
 def build(environment: StreamExecutionEnvironment, run: Run) -> DataStream:
-    """Put the three steps into `environment`; the stream's only element is the job report as JSON text."""
+    """Put the three steps into `environment`; the stream's only element is the job report between marks."""
     plans = (
         environment.from_collection(["plan"], type_info=Types.STRING())
         .flat_map(PlanFunction(run), output_type=Types.STRING())

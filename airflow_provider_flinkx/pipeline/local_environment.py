@@ -1,4 +1,4 @@
-"""A Flink mini-cluster in the driver's own JVM, and the result of a job that runs in it."""
+"""The driver's own JVM; a Flink mini-cluster in it, and the result of a job that runs there."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ _java: Popen[bytes] | None = None
 
 def create(settings: Mapping[str, str], channels: int) -> StreamExecutionEnvironment:
     """An environment whose job runs in this process' JVM on `channels` slots."""
-    configuration = Configuration()
+    java = gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+    return StreamExecutionEnvironment(java.createLocalEnvironment(channels, configuration(settings)._j_configuration))
+
+
+def configuration(settings: Mapping[str, str]) -> Configuration:
+    """Settings as Flink's own object."""
+    made = Configuration()
     for key, value in settings.items():
-        configuration.set_string(key, value)
-    java = _gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
-    return StreamExecutionEnvironment(java.createLocalEnvironment(channels, configuration._j_configuration))
+        made.set_string(key, value)
+    return made
 
 
 def end_java() -> None:
@@ -31,7 +36,7 @@ def end_java() -> None:
         _java.wait()
 
 
-def _gateway() -> Any:
+def gateway() -> Any:
     """PyFlink's gateway to its JVM, whose standard error is passed on.
 
     PyFlink opens a pipe for it that nobody reads: after 64 kB the JVM, and Python inside it, would wait forever.

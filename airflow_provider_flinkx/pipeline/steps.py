@@ -50,11 +50,13 @@ class Run:
         job: the validated job, passwords included.
         context: job key, attempt, channels, time zone.
         one_process: all channels run in one process, so limits and throttle are shared exactly.
+        warnings: lines for the report.
     """
 
     job: Job
     context: RunContext
     one_process: bool = True
+    warnings: tuple[str, ...] = ()
 
     def reader(self) -> Reader:
         """A new reader; nothing is connected yet."""
@@ -264,7 +266,7 @@ class Report:
         self.total: int | None = None
         self.answers = 0
         self.error: Mapping[str, Any] | None = None
-        self.sum = JobReport(run.job)
+        self.sum = JobReport(run.job, warnings=list(run.warnings))
         self.finished = False
         self._started = time.monotonic()
 

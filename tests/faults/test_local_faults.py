@@ -88,8 +88,8 @@ def run_with_fault(document: dict[str, Any], fault: Callable[[LocalCluster], obj
 
 
 def kill_java(cluster: LocalCluster) -> None:
-    assert cluster._process
-    os.kill(java_of(cluster._process.pid), signal.SIGKILL)
+    assert cluster._driver._process
+    os.kill(java_of(cluster._driver._process.pid), signal.SIGKILL)
 
 
 def visible_files(folder: Path) -> list[Path]:

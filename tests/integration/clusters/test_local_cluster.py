@@ -60,7 +60,7 @@ class RunningJob:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         assert self.moving.wait(120), f"no row moved: {self.error}"
-        process = self.cluster._process
+        process = self.cluster._driver._process
         assert process
         self.driver = process.pid
 
@@ -149,7 +149,7 @@ def test_a_caller_that_dies_takes_the_job_with_it(tmp_path: Path) -> None:
         "from airflow_provider_flinkx.clusters.local import LocalCluster\n"
         "cluster = LocalCluster()\n"
         "def tell(progress):\n"
-        "    print(cluster._process.pid if progress['numRead'] else 0, flush=True)\n"
+        "    print(cluster._driver._process.pid if progress['numRead'] else 0, flush=True)\n"
         "cluster.run(json.loads(sys.stdin.read()), job_key='test', on_progress=tell)\n"
     )
     caller = subprocess.Popen(

@@ -1,0 +1,310 @@
+"""A Flink cluster that outlives its jobs: standalone, or a session on YARN.
+
+A job is compiled to a job graph by the driver process, uploaded over REST, and from then on lives in the cluster: it
+is found again by its name, which is the job key, so whoever comes back attaches to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from airflow_provider_flinkx import exceptions
+from airflow_provider_flinkx.clusters.driver_process import DriverProcess, Progress
+from airflow_provider_flinkx.clusters.flink_configuration import read_flink_configuration, rest_addresses
+from airflow_provider_flinkx.clusters.rest import ClusterOverview, CompiledJob, FlinkRest, run_coroutine
+from airflow_provider_flinkx.clusters.settings import ClusterSettings
+from airflow_provider_flinkx.clusters.watch import JobWatch
+from airflow_provider_flinkx.pipeline import failure, marks
+
+POLL_SECONDS = 2.0
+_STALE_SECONDS = 15
+Result = TypeVar("Result")
+Question = Callable[[FlinkRest], Awaitable[Result]]
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """A job in a cluster.
+
+    Args:
+        job_id: Flink's id.
+        attached: whether it was there already.
+    """
+
+    job_id: str
+    attached: bool
+
+
+class SessionCluster:
+    """Runs jobs on a standalone cluster or in a YARN session.
+
+    Args:
+        settings: mode `standalone` or `yarn`.
+        log: gets lines for the user.
+        debug: gets each line that the driver and Java write.
+    """
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        log: Callable[[str], None] | None = None,
+        debug: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._log = log or (lambda _line: None)
+        self._driver = DriverProcess(settings.python, debug)
+        self._rest: FlinkRest | None = None
+        self._ui_address: str | None = None
+        self._job_id: str | None = None
+        self._cancelled = False
+
+    def run(
+        self,
+        document: Mapping[str, Any],
+        *,
+        job_key: str,
+        on_progress: Progress | None = None,
+        warnings: Sequence[str] = (),
+        take_finished: bool = False,
+    ) -> dict[str, Any]:
+        """Start a job, or attach to it, and wait for its end.
+
+        Args: see `start`; `on_progress` as for `LocalCluster.run`.
+
+        Returns:
+            The job report (docs/job-reference.md).
+
+        Raises:
+            FlinkXError: what ended the job; `report` says how far it came.
+        """
+        started = self.start(document, job_key=job_key, warnings=warnings, take_finished=take_finished)
+        run_coroutine(self.follow(started.job_id, on_progress))
+        return self.result(started.job_id)
+
+    def start(
+        self,
+        document: Mapping[str, Any],
+        *,
+        job_key: str,
+        warnings: Sequence[str] = (),
+        take_finished: bool = False,
+    ) -> StartedJob:
+        """Submit a job, unless one of this key is there already.
+
+        Args:
+            document: a validated job, connection references resolved.
+            job_key: name of the run, stable over retries; the Flink job's name.
+            warnings: lines that the report repeats.
+            take_finished: whether a job of this key that has finished will do as well.
+
+        Raises:
+            FlinkXError: when it cannot be submitted.
+        """
+        found = run_coroutine(self._reachable(lambda rest: rest.find(job_key)))
+        if found is not None and (found.is_alive or (take_finished and found.state == "FINISHED")):
+            self._job_id = found.job_id
+            self._log(f"Attached to the Flink job {found.job_id}, which is {found.state}.")
+            return StartedJob(found.job_id, attached=True)
+        self._job_id = self._submit(document, job_key, warnings)
+        return StartedJob(self._job_id, attached=False)
+
+    async def follow(self, job_id: str, on_progress: Progress | None = None, interval: float = POLL_SECONDS) -> None:
+        """Wait until a job has ended, whatever its end.
+
+        Args:
+            job_id: Flink's id.
+            on_progress: as for `LocalCluster.run`, once in an interval.
+            interval: seconds between two looks.
+
+        Raises:
+            ClusterUnreachableError: the cluster was away for longer than `reconnect_timeout`.
+            JobLostError: the cluster no longer knows the job.
+            SlotTimeoutError: no slots within `slot_timeout`; the job is cancelled.
+        """
+        watch = JobWatch(self.settings.reconnect_timeout, self.settings.slot_timeout)
+        while not await self._look(job_id, watch, on_progress):
+            await asyncio.sleep(interval)
+
+    def result(self, job_id: str) -> dict[str, Any]:
+        """The report of a job that has ended.
+
+        Raises:
+            FlinkXError: when it did not finish: what ended it, with the report as far as there is one.
+        """
+        return run_coroutine(self._reachable(lambda rest: self._result(rest, job_id)))
+
+    def cancel(self, job_id: str | None = None) -> None:
+        """Cancel a job, by default the one that this object started or is about to start."""
+        self._cancelled = True
+        self._driver.cancel()
+        wanted = job_id or self._job_id
+        if wanted is not None:
+            run_coroutine(self.cancel_job(wanted))
+
+    async def cancel_job(self, job_id: str) -> None:
+        """Cancel a job; one that has ended stays as it is."""
+        await self._reachable(lambda rest: rest.cancel(job_id))
+
+    def overview(self) -> ClusterOverview:
+        """Version and slots of the cluster.
+
+        Raises:
+            ClusterError: when it cannot be found, or does not answer.
+        """
+        return run_coroutine(self._ask(lambda rest: rest.overview()))
+
+    @property
+    def python(self) -> str:
+        """The driver's interpreter."""
+        return self._driver.python
+
+    @property
+    def address(self) -> str:
+        """Where the cluster answered last; it is looked for if it was not asked yet."""
+        return run_coroutine(self._client()).address
+
+    def job_url(self, job_id: str) -> str:
+        """Where a person sees the job in Flink's own pages."""
+        rest = run_coroutine(self._client())
+        return f"{(self._ui_address or rest.address).rstrip('/')}/#/job/running/{job_id}/overview"
+
+    async def _client(self) -> FlinkRest:
+        """The cluster's REST client; in YARN mode its address is asked for first."""
+        if self._rest is None:
+            located, self._ui_address = await asyncio.to_thread(_locate, self.settings)
+            self._rest = located
+        return self._rest
+
+    async def _ask(self, question: Question[Result]) -> Result:
+        """Ask the cluster once. A JobManager that is gone may come back elsewhere, so it is looked for anew."""
+        try:
+            return await question(await self._client())
+        except exceptions.ClusterUnreachableError:
+            self._rest = None
+            raise
+
+    async def _reachable(self, question: Question[Result]) -> Result:
+        """Ask the cluster, as often as it takes until it answers, at most for `reconnect_timeout`."""
+        watch = JobWatch(self.settings.reconnect_timeout, self.settings.slot_timeout)
+        while True:
+            try:
+                return await self._ask(question)
+            except exceptions.ClusterUnreachableError as error:
+                watch.missed(error)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _look(self, job_id: str, watch: JobWatch, on_progress: Progress | None) -> bool:
+        """Look once at a job; whether it has ended."""
+        try:
+            job = await self._ask(lambda rest: rest.job(job_id))
+            if job.has_ended:
+                return True
+            watch.seen(has_slots=job.has_slots)
+            if on_progress is not None and job.has_slots:
+                on_progress(watch.rated(await self._ask(lambda rest: rest.progress(job_id))))
+        except (exceptions.ClusterUnreachableError, exceptions.JobLostError) as error:
+            if not watch.is_out_of_sight:
+                self._log(f"{error}; waiting for it.")
+            watch.missed(error)
+        except exceptions.SlotTimeoutError:
+            await self.cancel_job(job_id)
+            raise
+        return False
+
+    async def _result(self, rest: FlinkRest, job_id: str) -> dict[str, Any]:
+        state = (await rest.job(job_id)).state
+        if state == "FINISHED":
+            report = marks.find("report", await _text(rest.result_text, job_id, "</flinkx-report>"))
+            if report is None:
+                raise exceptions.JobFailedError(f"the Flink job {job_id} has finished, but left no report")
+            return self._complete(report, job_id)
+        if state == "CANCELED":
+            raise exceptions.JobCancelledError("the job was cancelled")
+        error = failure.decode(await _text(rest.failure_text, job_id, "\n"))
+        if error.report is not None:
+            error.report = self._complete(error.report, job_id)
+        raise error
+
+    def _complete(self, report: Mapping[str, Any], job_id: str) -> dict[str, Any]:
+        return {**report, "jobId": job_id, "cluster": self.settings.mode}
+
+    def _submit(self, document: Mapping[str, Any], job_key: str, warnings: Sequence[str]) -> str:
+        overview = self.overview()
+        self._log(f"Flink {overview.version}, {overview.free_slots} of {overview.slots} slots free.")
+        brings_jar = "flink-python" not in run_coroutine(self._ask(lambda rest: rest.class_path()))
+        with tempfile.TemporaryDirectory(prefix="flinkx-", ignore_cleanup_errors=True) as folder:
+            request = {
+                "document": document,
+                "job_key": job_key,
+                "folder": folder,
+                "settings": dict(self.settings.flink),
+                "warnings": list(warnings),
+                "session": {
+                    "flink_version": overview.version,
+                    "python": self.settings.worker_python,
+                    "archive": str(self.settings.worker_archive) if self.settings.worker_archive else None,
+                    "brings_jar": brings_jar,
+                },
+            }
+            with contextlib.closing(self._driver.events(request, folder)) as events:
+                compiled = _compiled(next(event for event in events if event is not None))
+            self._job_id = compiled.job_id
+            if self._cancelled:
+                raise exceptions.JobCancelledError("the job was cancelled")
+            self._upload(compiled)
+        self._log(f"Flink job {compiled.job_id}: {self.job_url(compiled.job_id)}")
+        return compiled.job_id
+
+    def _upload(self, compiled: CompiledJob) -> None:
+        try:
+            run_coroutine(self._ask(lambda rest: rest.submit(compiled)))
+        except exceptions.ClusterError:
+            # The answer may be lost, not the job: it has its id from us.
+            with contextlib.suppress(exceptions.FlinkXError):
+                run_coroutine(self._reachable(lambda rest: rest.job(compiled.job_id)))
+                return
+            raise
+
+
+def _locate(settings: ClusterSettings) -> tuple[FlinkRest, str | None]:
+    """Client for the cluster, and the address of its pages for people where that is another one.
+
+    Raises:
+        JobFileError: when the settings do not say where it is.
+        ClusterError: when YARN has no such session.
+    """
+    if settings.mode == "yarn":
+        raise exceptions.JobFileError("yarn mode is not in this version")
+    addresses = settings.rest_addresses
+    if not addresses and settings.flink_conf is not None:
+        addresses = rest_addresses(read_flink_configuration(settings.flink_conf))
+    if not addresses:
+        raise exceptions.JobFileError(
+            "standalone mode needs the cluster's REST address: give it, or the folder of its config.yaml (flinkconf)"
+        )
+    return FlinkRest(addresses, settings.tls), None
+
+
+async def _text(ask: Callable[[str], Awaitable[str]], job_id: str, mark: str) -> str:
+    """What REST says of an ended job; its answer may be one from before the end, which it keeps for some seconds."""
+    for _ in range(_STALE_SECONDS):
+        text = await ask(job_id)
+        if mark in text:
+            break
+        await asyncio.sleep(1)
+    return text
+
+
+def _compiled(event: Mapping[str, Any]) -> CompiledJob:
+    return CompiledJob(
+        event["jobId"],
+        Path(event["graph"]),
+        [Path(jar) for jar in event["jars"]],
+        {name: Path(file) for name, file in event["artifacts"].items()},
+    )
