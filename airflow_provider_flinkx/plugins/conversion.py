@@ -153,6 +153,21 @@ def to_text(array: pa.Array, *, timezone: str) -> pa.StringArray:
     return _STRICT[_kind(array.type), "string"](array, pa.string(), timezone)
 
 
+def fallback_text(texts: pa.StringArray, declared: pa.DataType) -> pa.StringArray:
+    """Texts that a source gives in place of its declared type: canonical where a value is of that type.
+
+    So a value is spelled alike whatever else is in its batch, and an instant (of a session in UTC) says that it is one.
+    Other values, such as a date of zeros, stay as the source wrote them.
+    """
+    values, failures = convert(texts, declared, timezone="UTC")
+    canonical = to_text(values, timezone="UTC")
+    if not failures:
+        return canonical
+    failing = np.zeros(len(texts), dtype=bool)
+    failing[list(failures)] = True
+    return pc.if_else(pa.array(failing), texts, canonical)
+
+
 def conform(batch: pa.RecordBatch, schema: pa.Schema, *, timezone: str, field_names: Sequence[str]) -> Conformed:
     """Give every column of `batch` the type of the field at the same position in `schema`.
 

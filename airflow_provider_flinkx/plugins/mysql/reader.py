@@ -14,7 +14,7 @@ import pymysql
 import pymysql.cursors
 
 from airflow_provider_flinkx.plugins.base import Split
-from airflow_provider_flinkx.plugins.conversion import convert
+from airflow_provider_flinkx.plugins.conversion import convert, fallback_text
 from airflow_provider_flinkx.plugins.mysql.database import SESSION, MySQL
 from airflow_provider_flinkx.plugins.mysql.types import SourceType
 from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
@@ -207,7 +207,7 @@ def _tidy(array: pa.Array, wanted: pa.DataType, nulls_for_zeros: bool) -> pa.Arr
         array = pc.if_else(pc.starts_with(array, "0000-00-00"), pa.scalar(None, pa.string()), array)
     if pa.types.is_time(wanted):
         times, failures = convert(array, wanted, timezone="UTC")
-        return array if failures else times
+        return fallback_text(array, wanted) if failures else times
     try:
         if pa.types.is_timestamp(wanted):
             return array.cast(pa.timestamp("us")).cast(wanted)
@@ -216,7 +216,7 @@ def _tidy(array: pa.Array, wanted: pa.DataType, nulls_for_zeros: bool) -> pa.Arr
         return array.cast(wanted)
     except pa.ArrowInvalid:
         if pa.types.is_temporal(wanted):
-            return array  # a date of zeros, a time of more than a day
+            return fallback_text(array, wanted)  # a date of zeros, a time of more than a day
         raise
 
 

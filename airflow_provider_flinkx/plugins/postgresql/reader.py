@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_flinkx.plugins.base import Split
+from airflow_provider_flinkx.plugins.conversion import to_text
 from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL, RowConnection
 from airflow_provider_flinkx.plugins.postgresql.types import SourceType
 from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
@@ -234,7 +235,7 @@ def _spelled(array: pa.Array, numbers: pa.Array, spellings: dict[int, str]) -> p
     unit = 1 if pa.types.is_date32(array.type) else _MIDNIGHT_AFTER
     beyond = (values >= _YEAR_10000 * unit) | (values < _YEAR_1 * unit)
     special = np.isin(values, list(spellings)) | (beyond if not pa.types.is_time(array.type) else False)
-    texts = pc.if_else(pa.array(special), pa.scalar(None, array.type), array).cast(pa.string()).to_pylist()
+    texts = to_text(pc.if_else(pa.array(special), pa.scalar(None, array.type), array), timezone="UTC").to_pylist()
     for position in np.flatnonzero(special):
         number = int(values[position])
         texts[position] = spellings.get(number) or _far_text(number, array.type)
@@ -255,4 +256,5 @@ def _far_text(number: int, kind: pa.DataType) -> str:
     text = f"{year if year > 0 else 1 - year:04d}-{moment:%m-%d}"
     if is_date:
         return text + era
-    return f"{text} {moment:%H:%M:%S.%f}" + ("+00" if kind.tz else "") + era
+    fraction = f".{moment:%f}".rstrip(".0")
+    return f"{text} {moment:%H:%M:%S}{fraction}" + ("+00:00" if kind.tz else "") + era

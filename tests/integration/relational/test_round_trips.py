@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.relational.moving import move, reader, writer
-from tests.servers import Database, MariadbDatabase, PostgresDatabase
+from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
 
 DIGITS = "12345678901234567890123456789012345678"
 AWKWARD = "é日本😀 \\t\\N 'single' \"double\" ; -- % {} `tick`\t tab \n line \r\n return \\ end "
@@ -114,6 +114,53 @@ MARIADB_EXPRESSIONS = {
     "varchar(20) character set latin1": ["'é'", "'plain'"],
 }
 
+#: Values as T-SQL writes them.
+SQLSERVER_TYPES = {
+    "bit": ["0", "1"],
+    "tinyint": ["0", "255"],
+    "smallint": ["-32768", "32767"],
+    "int": ["-2147483648", "2147483647"],
+    "bigint": ["-9223372036854775808", "9223372036854775807"],
+    "decimal(18,2)": ["9999999999999999.99", "-0.01", "0.00"],
+    "decimal(38,0)": [DIGITS, f"-{DIGITS}"],
+    "numeric(38,38)": [f"0.{DIGITS}", "-0.00000000000000000000000000000000000001"],
+    "money": ["922337203685477.5807", "-922337203685477.5808", "0.0001"],
+    "smallmoney": ["214748.3647", "-214748.3648"],
+    "real": ["CAST(1.1 AS real)", "-3.4028235E38", "1.1754944E-38"],
+    "float(24)": ["CAST(0.1 AS real)"],
+    "float": ["0.1E0", "1.7976931348623157E308", "-2.2250738585072014E-308", "0.30000000000000004E0"],
+    "date": ["'0001-01-01'", "'9999-12-31'", "'1582-10-10'"],
+    "time(0)": ["'23:59:59'"],
+    "time(3)": ["'12:34:56.789'"],
+    "time": ["'00:00:00'", "'23:59:59.9999999'", "'12:34:56.1234560'"],
+    "datetime": ["'1753-01-01T00:00:00.000'", "'9999-12-31T23:59:59.997'", "'2024-02-29T12:34:56.003'"],
+    "smalldatetime": ["'1900-01-01T00:00:00'", "'2079-06-06T23:59:00'"],
+    "datetime2(0)": ["'2024-02-29 12:34:56'"],
+    "datetime2(3)": ["'2024-02-29 12:34:56.789'"],
+    "datetime2": ["'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.9999999'", "'2024-02-29 12:34:56.1234560'"],
+    "datetimeoffset": [
+        "'2024-02-29 12:34:56.1234567 +05:30'", "'0001-01-02 00:00:00 +00:00'", "'1969-12-31 23:59:59.5 -08:00'",
+    ],
+    "datetimeoffset(3)": ["'2024-02-29 12:34:56.789 -12:00'", "'2024-02-29 12:34:56.789 +00:00'"],
+    "char(5)": ["'ab'", "'abcde'", "''"],
+    "varchar(20)": ["''", "' lead'", "'trail '", "'é€'"],
+    "varchar(max)": ["''", "'NULL'", f"'{'x' * 20_000}'"],
+    "nchar(5)": ["N'日本語テキ'", "N'ab'"],
+    "nvarchar(4)": ["N''", "N'日本語テ'", "N'😀😀'"],
+    "nvarchar(max)": ["N''", f"N'{AWKWARD.replace(chr(39), chr(39) * 2)}'", f"N'{'é' * 100_000}'"],
+    "text": ["'plain'"],
+    "ntext": ["N'日本'"],
+    "binary(4)": ["0x01020000", "0xFFFFFFFF"],
+    "varbinary(300)": ["0x", "0x00FF5C270A090D1A"],
+    "varbinary(max)": ["0x", f"0x{'00ff5c27' * 5000}"],
+    "image": ["0x00FF"],
+    "uniqueidentifier": ["'00000000-0000-0000-0000-000000000000'", "'F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6'"],
+    "xml": ["N'<a>é &amp; <b> </b></a>'"],
+}  # fmt: skip
+#: What shows a value of these types, where varbinary does not show it.
+SQLSERVER_SHOWN = {"xml": "CAST(v AS nvarchar(max))", "ntext": "CAST(v AS nvarchar(max))",
+                   "text": "CAST(v AS varchar(max))", "image": "CAST(v AS varbinary(max))"}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def left(postgres: PostgresDatabase) -> Database:
@@ -167,6 +214,36 @@ def test_mariadb_to_mariadb(right: Database, kind: str, mode: str) -> None:
     same = "SELECT id, HEX(v), CAST(v AS BINARY) FROM {} ORDER BY id"
     assert database.query(same.format("target")) == database.query(same.format("source"))
     assert len(database.query("SELECT 1 FROM target")) == len(values) + 1 == moved.written
+
+
+@pytest.fixture(scope="module")
+def third(sqlserver: SQLServerDatabase) -> Database:
+    return sqlserver.fresh_database()
+
+
+def shown(kind: str) -> str:
+    """A column's exact value as SQL Server shows it: dates and times as text with all their digits."""
+    name = kind.partition("(")[0]
+    if name in ("time", "datetime2", "datetimeoffset"):
+        return "CONVERT(varchar(40), v, 121)"
+    return SQLSERVER_SHOWN.get(name, "v")
+
+
+@pytest.mark.parametrize("kind", SQLSERVER_TYPES)
+@pytest.mark.parametrize("mode", ["insert", "update", "replace"])
+def test_sqlserver_to_sqlserver(third: Database, kind: str, mode: str) -> None:
+    database = third
+    for table in ("source", "target"):
+        database.execute(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} (id int PRIMARY KEY, v {kind} NULL)")
+    values = [*SQLSERVER_TYPES[kind], "NULL"]
+    database.execute(*(f"INSERT INTO source (id, v) VALUES ({number}, {value})" for number, value in enumerate(values)))
+
+    moved = move(reader(database, "source"), writer(database, "target", writeMode=mode))
+
+    assert moved.rejects == []
+    same = f"SELECT id, {shown(kind)} FROM {{}} ORDER BY id"
+    assert database.query(same.format("target")) == database.query(same.format("source"))
+    assert len(database.query("SELECT 1 FROM target")) == len(values) == moved.written
 
 
 CROSSING = {
@@ -270,3 +347,43 @@ def test_zero_dates_are_null_where_the_url_says_so(right: Database) -> None:
     assert move(source, writer(database, "target")).rejects == []
 
     assert database.query("SELECT CAST(d AS CHAR), t FROM target ORDER BY d") == [(None, None), ("2024-01-01", None)]
+
+
+def test_a_timestamp_is_the_same_beside_a_value_that_is_none(left: Database, right: Database) -> None:
+    """Such a value turns its column of the batch into text; the others keep instant and spelling."""
+    left.execute("DROP TABLE IF EXISTS t", "CREATE TABLE t (id int, a timestamptz CHECK (id <> 3), b timestamp)")
+    right.execute("DROP TABLE IF EXISTS t", "CREATE TABLE t (id int, a timestamp(6) NULL, b datetime(6))")
+    with right.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET sql_mode = ''")
+        cursor.execute("SET time_zone = '+00:00'")
+        good = "'2024-07-01 12:00:00.5', '2024-07-01 12:00:00.5'"
+        zeros = "'0000-00-00 00:00:00', '0000-00-00 00:00:00'"
+        cursor.execute(f"INSERT INTO t VALUES (1, {good}), (2, {zeros}), (3, {good})")
+        connection.commit()
+
+    moved = move(reader(right, "t", timezone="Asia/Shanghai"), writer(left, "t", timezone="Asia/Shanghai"))
+
+    stored = "SELECT id, a = '2024-07-01 12:00:00.5+00', b = '2024-07-01 12:00:00.5' FROM t"
+    assert left.query(stored) == [(1, True, True)]
+    rows = {reject.row["id"]: (reject.row["a"], reject.row["b"]) for reject in moved.rejects}
+    assert rows == {
+        2: ("0000-00-00 00:00:00.000000", "0000-00-00 00:00:00.000000"),
+        3: ("2024-07-01 12:00:00.5+00:00", "2024-07-01 12:00:00.5"),
+    }
+
+
+def test_a_timestamp_beside_infinity_is_spelled_as_without(left: Database, right: Database) -> None:
+    left.execute(
+        "DROP TABLE IF EXISTS t", "CREATE TABLE t (id int, a timestamptz, b timestamp, c date)",
+        "INSERT INTO t VALUES (1, '2024-07-01 12:00:00.5+00', '2024-07-01 12:00:00', '2024-07-01'), "
+        "(2, 'infinity', 'infinity', 'infinity'), (3, '20240-07-01 12:00:00.25+00', '-infinity', '20240-07-01')",
+    )  # fmt: skip
+    right.execute("DROP TABLE IF EXISTS t", "CREATE TABLE t (id int, a timestamp NULL, b datetime, c date)")
+
+    moved = move(reader(left, "t"), writer(right, "t"))
+
+    assert [tuple(reject.row.values()) for reject in moved.rejects] == [
+        (1, "2024-07-01 12:00:00.5+00:00", "2024-07-01 12:00:00", "2024-07-01"),
+        (2, "infinity", "infinity", "infinity"),
+        (3, "20240-07-01 12:00:00.25+00:00", "-infinity", "20240-07-01"),
+    ]
