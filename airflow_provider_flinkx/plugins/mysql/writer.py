@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pymysql
 
 from airflow_provider_flinkx.exceptions import DataError
@@ -28,6 +26,7 @@ from airflow_provider_flinkx.plugins.relational.fitting import (
     FitRule,
     Fitted,
     FittedColumn,
+    not_finite,
     too_fine,
     too_many_decimals,
     with_texts,
@@ -276,7 +275,7 @@ def fit_column(column: TargetColumn, from_bits: bool, zone: str, array: pa.Array
         return FittedColumn(pa.array(numbers, pa.uint64()), {})
     fitted, failures = convert(array, kind, timezone=zone)
     if pa.types.is_floating(kind):
-        failures |= _not_finite(fitted)
+        failures |= not_finite(fitted, "MySQL")
     if column.data_type == "decimal" and pa.types.is_string(kind):
         failures |= too_many_decimals(fitted, column.scale or 0)
     judged = column.data_type in _TEXT_JUDGED and pa.types.is_string(array.type)
@@ -296,11 +295,6 @@ def _target(row: Sequence[Any], *, may_be_filled: bool) -> TargetColumn:
 
 def _is_bits(field: pa.Field) -> bool:
     return (field.metadata or {}).get(b"source_type") in (b"bit", b"varbit")
-
-
-def _not_finite(array: pa.Array) -> dict[int, str]:
-    finite = pc.is_finite(array).fill_null(True).to_numpy(zero_copy_only=False)
-    return {int(at): f"{array[int(at)].as_py()} is no number that MySQL knows" for at in np.flatnonzero(~finite)}
 
 
 def _moved(refusal: RowRefusedError, offset: int) -> RowRefusedError:

@@ -131,10 +131,14 @@ class Database(abc.ABC):
         for number, statement in enumerate(statements):
             try:
                 cursor.execute(statement)
-                while cursor.nextset():
+                while self.more_results(cursor):
                     pass
             except Exception as error:
                 raise self.failure(error, f"{key}[{number}]") from error
+
+    def more_results(self, cursor: Any) -> bool:
+        """Step over the result of a statement of a job; whether another one follows."""
+        return bool(cursor.nextset())
 
     def error(self, kind: type[DataError], message: str) -> DataError:
         """An error of this package about this server."""

@@ -83,10 +83,12 @@ def too_fine(array: pa.Array, digits: int) -> dict[int, str]:
 
 
 def too_long(array: pa.Array, most: int) -> dict[int, str]:
-    """Texts of more characters than the column holds, blanks at the end counted."""
-    lengths = pc.utf8_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+    """Texts of more characters than the column holds, blanks at the end counted; bytes count as bytes."""
+    is_text = pa.types.is_string(array.type)
+    lengths = (pc.utf8_length if is_text else pc.binary_length)(array).fill_null(0).to_numpy(zero_copy_only=False)
     positions = np.flatnonzero(lengths > most)
-    return {int(at): f"{lengths[at]} characters in a column of {most}" for at in positions}
+    unit = "characters" if is_text else "bytes"
+    return {int(at): f"{lengths[at]} {unit} in a column of {most}" for at in positions}
 
 
 def too_many_decimals(array: pa.Array, scale: int) -> dict[int, str]:
@@ -94,6 +96,20 @@ def too_many_decimals(array: pa.Array, scale: int) -> dict[int, str]:
     found = pc.match_substring_regex(array, rf"\.[0-9]{{{scale}}}[0-9]*[1-9]|[eE]").fill_null(False)
     message = f"the column keeps {scale} digits behind the point"
     return {int(at): message for at in np.flatnonzero(found.to_numpy(zero_copy_only=False))}
+
+
+def too_many_digits(array: pa.Array, most: int) -> dict[int, str]:
+    """Numbers as text with more digits, zeros around them not counted, than the column keeps."""
+    digits = pc.replace_substring_regex(array, r"[eE].*$", "")
+    digits = pc.replace_substring_regex(digits, r"[^0-9]", "")
+    lengths = pc.utf8_length(pc.utf8_trim(digits, "0")).fill_null(0).to_numpy(zero_copy_only=False)
+    return {int(at): f"{lengths[at]} digits in a column that keeps {most}" for at in np.flatnonzero(lengths > most)}
+
+
+def not_finite(array: pa.Array, product: str) -> dict[int, str]:
+    """NaN and infinities, where a database knows none."""
+    finite = pc.is_finite(array).fill_null(True).to_numpy(zero_copy_only=False)
+    return {int(at): f"{array[int(at)].as_py()} is no number that {product} knows" for at in np.flatnonzero(~finite)}
 
 
 def with_texts(array: pa.Array, source: pa.Array, positions: Sequence[int]) -> pa.Array:
