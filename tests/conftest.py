@@ -22,8 +22,10 @@ from tests.servers import (
     MariadbDatabase,
     PostgresDatabase,
     ServerMissingError,
+    SQLServerDatabase,
     mariadb_server,
     postgres_server,
+    sqlserver_stand_in,
 )
 from tests.yarn_cluster import Session, YarnCluster, yarn_cluster
 
@@ -88,6 +90,17 @@ def _or_skip(start: Callable[[], AbstractContextManager[Running]]) -> Iterator[R
         except ServerMissingError as error:
             pytest.skip(f"NOT TESTED, SERVER MISSING: {error}")
         yield running
+
+
+@pytest.fixture(scope="session")
+def sqlserver(request: pytest.FixtureRequest) -> Iterator[SQLServerDatabase]:
+    """A SQL Server named in the environment, or the stand-in for one; take `fresh_database()` of it."""
+
+    def start() -> AbstractContextManager[SQLServerDatabase]:
+        return sqlserver_stand_in(request.getfixturevalue("postgres"))
+
+    with _server("FLINKX_TEST_SQLSERVER_URL", SQLServerDatabase, start) as database:
+        yield database
 
 
 @contextlib.contextmanager

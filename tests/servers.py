@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,6 +230,48 @@ class MariadbDatabase(Database):
         )
 
 
+class SQLServerDatabase(Database):
+    """A database on SQL Server, or on the stand-in for it."""
+
+    jdbc_scheme = "sqlserver"
+    url_scheme = "mssql"
+
+    @property
+    def jdbc_url(self) -> str:
+        """The address in Microsoft's form; neither the stand-in nor a fresh server has a certificate to check."""
+        return f"jdbc:sqlserver://{self.host}:{self.port};databaseName={self.database};encrypt=false"
+
+    def connect(self) -> Any:
+        """A new mssql-python connection in autocommit mode."""
+        import mssql_python
+
+        mssql_python.native_provider = "mssql-odbc"
+        mssql_python.pooling(enabled=False)
+        parts = {"Server": f"{self.host},{self.port}", "Database": self.database, "UID": self.user,
+                 "PWD": self.password, "Encrypt": "no"}  # fmt: skip
+        text = ";".join(f"{name}={{{value.replace('}', '}}')}}}" for name, value in parts.items())
+        return mssql_python.connect(text, autocommit=True, timeout=10)
+
+
+@contextlib.contextmanager
+def sqlserver_stand_in(backend: PostgresDatabase) -> Iterator[SQLServerDatabase]:
+    """The stand-in for SQL Server (`tests/sqlserver_stand_in.py`) in front of a PostgreSQL server."""
+    folder = Path(tempfile.mkdtemp(prefix="flinkx-test-"))
+    port = free_port()
+    server = OwnedProcess(
+        [sys.executable, "-m", "tests.sqlserver_stand_in", str(port), backend.host, str(backend.port)],
+        log=folder / "server.log",
+        cwd=Path(__file__).parents[1],
+    )
+    try:
+        with _running(
+            server, SQLServerDatabase(LOCALHOST, port, backend.user, backend.password, backend.database)
+        ) as d:
+            yield d
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresDatabase]:
     """PostgreSQL from the Debian package, with SCRAM passwords and without waiting for the disk."""
@@ -320,7 +363,7 @@ def _answers(database: Database) -> bool:
     try:
         database.execute("SELECT 1")
     except Exception as error:
-        if type(error).__module__.split(".")[0] in ("psycopg", "pymysql"):
+        if type(error).__module__.split(".")[0] in ("psycopg", "pymysql", "mssql_python"):
             return False
         raise
     return True

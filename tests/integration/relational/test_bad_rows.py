@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_flinkx.plugins.base import Category
 from tests.integration.relational.moving import move, reader, writer
-from tests.servers import Database, MariadbDatabase, PostgresDatabase
+from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
 
 BAD = {
     # what: (values of id, short, amount, parent, day as SQL, category)
@@ -39,9 +39,9 @@ TARGET = (
 COLUMNS = ["id", "short", "amount", "parent", "day"]
 
 
-@pytest.fixture(scope="module", params=["postgres", "mariadb"])
+@pytest.fixture(scope="module", params=["postgres", "mariadb", "sqlserver"])
 def database(request: pytest.FixtureRequest) -> Database:
-    server: PostgresDatabase | MariadbDatabase = request.getfixturevalue(request.param)
+    server: Database = request.getfixturevalue(request.param)
     fresh = server.fresh_database()
     fresh.execute(SOURCE, *TARGET)
     return fresh
@@ -55,7 +55,9 @@ def fill(database: Database, rows: list[str]) -> None:
 
 
 def moved(database: Database, **others: Any) -> Any:
-    source = reader(database, "source", names=COLUMNS, customSql="SELECT * FROM source ORDER BY n")
+    # SQL Server takes no ORDER BY in a subquery without TOP.
+    top = "TOP 1000000 " if isinstance(database, SQLServerDatabase) else ""
+    source = reader(database, "source", names=COLUMNS, customSql=f"SELECT {top}* FROM source ORDER BY n")
     return move(source, writer(database, "target", names=COLUMNS, **others))
 
 
@@ -92,14 +94,32 @@ def test_only_bad_rows_are_rejected_wherever_they_are(
     assert sorted(reject.category for reject in result.rejects) == sorted(BAD[kind][1] for kind in kinds if kind)
 
 
-def insert_one_by_one(database: Database, rows: list[str], conflict: str) -> list[tuple[Any, ...]]:
+def upsert(database: Database, values: str) -> str:
+    """The database's own statement that inserts a row or overwrites the one with its id."""
+    columns = ", ".join(COLUMNS)
+    if isinstance(database, MariadbDatabase):
+        updates = ", ".join(f"{name} = VALUES({name})" for name in COLUMNS)
+        return f"INSERT INTO target VALUES ({values}) ON DUPLICATE KEY UPDATE {updates}"
+    if isinstance(database, PostgresDatabase):
+        updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS)
+        return f"INSERT INTO target VALUES ({values}) ON CONFLICT (id) DO UPDATE SET {updates}"
+    given = {name: f"CAST(S.{name} AS date)" if name == "day" else f"S.{name}" for name in COLUMNS}
+    updates = ", ".join(f"{name} = {value}" for name, value in given.items())
+    return (
+        f"MERGE INTO target AS T USING (VALUES ({values})) AS S ({columns}) ON T.id = S.id "
+        f"WHEN MATCHED THEN UPDATE SET {updates} "
+        f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({', '.join(given.values())});"
+    )
+
+
+def upsert_one_by_one(database: Database, rows: list[str]) -> list[tuple[Any, ...]]:
     """What the server itself makes of the rows, one statement each."""
     with contextlib.closing(database.connect()) as connection, contextlib.closing(connection.cursor()) as cursor:
         if isinstance(database, MariadbDatabase):
             cursor.execute("SET sql_mode = 'STRICT_ALL_TABLES'")
         for n, row in enumerate(rows):
             with contextlib.suppress(Exception):
-                cursor.execute(f"INSERT INTO target VALUES ({row.format(id=n % 7)}) {conflict}")
+                cursor.execute(upsert(database, row.format(id=n % 7)))
     return database.query("SELECT * FROM target ORDER BY id")
 
 
@@ -109,13 +129,7 @@ def test_upserts_end_as_single_statements_would(database: Database, kinds: list[
     good = "{{id}}, 'r{n}', {amount}, 1, '2024-01-01'"
     rows = [good.format(n=n, amount=n + 1) if kind is None else BAD[kind][0] for n, kind in enumerate(kinds)]
     fill(database, [])
-    if isinstance(database, MariadbDatabase):
-        updates = ", ".join(f"{name} = VALUES({name})" for name in COLUMNS)
-        conflict = f"ON DUPLICATE KEY UPDATE {updates}"
-    else:
-        updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS)
-        conflict = f"ON CONFLICT (id) DO UPDATE SET {updates}"
-    wanted = insert_one_by_one(database, rows, conflict)
+    wanted = upsert_one_by_one(database, rows)
 
     fill(database, [row.replace("{id}", str(n % 7)) for n, row in enumerate(rows)])
     result = moved(database, writeMode="update")

@@ -17,12 +17,12 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from tests.integration.relational.moving import move, reader, writer
-from tests.servers import Database, MariadbDatabase, PostgresDatabase, free_port
+from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase, free_port
 
 
-@pytest.fixture(scope="module", params=["postgres", "mariadb"])
+@pytest.fixture(scope="module", params=["postgres", "mariadb", "sqlserver"])
 def database(request: pytest.FixtureRequest) -> Database:
-    server: PostgresDatabase | MariadbDatabase = request.getfixturevalue(request.param)
+    server: Database = request.getfixturevalue(request.param)
     return server.fresh_database()
 
 
@@ -61,6 +61,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(database: Database) 
         refusal(ConnectionFailedError, lambda: reader(mute, "source").schema, mute)
 
 
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)  # a URL of SQL Server names one host
 def test_the_second_of_two_hosts_is_tried(database: Database) -> None:
     source = reader(database, "source")
     url = database.jdbc_url.replace("://", f"://127.0.0.1:{free_port()},")
@@ -165,6 +166,11 @@ def kill_others(database: Database) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+        return
+    if isinstance(database, SQLServerDatabase):
+        others = "SELECT session_id FROM sys.dm_exec_sessions WHERE database_id = DB_ID() AND session_id <> @@SPID"
+        for (number,) in database.query(others):
+            database.execute(f"KILL {number}")
         return
     mine = "SELECT id FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND id <> CONNECTION_ID()"
     for (number,) in database.query(mine):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_flinkx.plugins.base import Reader
 from tests.integration.relational.moving import reader
-from tests.servers import Database, MariadbDatabase, PostgresDatabase
+from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
 
 ROWS = 20_000
+FIRST_DAY = datetime(2020, 1, 1)
 #: what: (PostgreSQL type, expression), (MariaDB type, expression); n counts from 1
 KEYS = {
     "even": (("bigint", "n"), ("bigint", "n")),
@@ -33,6 +37,22 @@ KEYS = {
     "double": (("float8", "n / 7.0::float8"), ("double", "n / 7.0E0")),
     "uuid": (("uuid", "md5(n::text)::uuid"), ("binary(16)", "UNHEX(MD5(n))")),
 }
+#: what: SQL Server type, and the value for n; the stand-in has no functions of dates.
+SQLSERVER_KEYS: dict[str, tuple[str, Callable[[int], str]]] = {
+    "even": ("bigint", str),
+    "negative": ("integer", lambda n: str(n - 10000)),
+    "skewed": ("bigint", lambda n: str(n * n * n)),
+    "with nulls": ("integer", lambda n: "NULL" if n % 5 == 0 else str(n)),
+    "few values": ("integer", lambda n: str(n % 3)),
+    "text": ("nvarchar(40)", lambda n: f"N'{n * 7919 % 20011}'"),
+    "mixed case": ("varchar(40)", lambda n: f"'{'aA'[n % 2]}{n * 7919 % 20011}'"),
+    "quotes": ("varchar(40)", lambda n: f"'a''\\{n}'"),
+    "date": ("date", lambda n: f"'{FIRST_DAY + timedelta(days=n % 4000):%Y-%m-%d}'"),
+    "timestamp": ("datetime2(7)", lambda n: f"'{FIRST_DAY + n * timedelta(seconds=1, microseconds=1)}'"),
+    "decimal": ("decimal(20,5)", lambda n: f"{n / 7:.5f}"),
+    "double": ("float", lambda n: repr(n / 7)),
+    "uuid": ("uniqueidentifier", lambda n: f"'{uuid.UUID(int=n * 7919 % 20011 << 100)}'"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +69,20 @@ def right(mariadb: MariadbDatabase) -> Database:
     return database
 
 
-@pytest.fixture(params=["left", "right"])
+@pytest.fixture(scope="module")
+def third(sqlserver: SQLServerDatabase) -> Database:
+    return sqlserver.fresh_database()
+
+
+@pytest.fixture(params=["left", "right", "third"])
 def database(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
 
 def make(database: Database, kind: str, constraint: str = "") -> None:
+    if isinstance(database, SQLServerDatabase):
+        make_on_sqlserver(database, kind, constraint)
+        return
     declared, expression = KEYS[kind][isinstance(database, MariadbDatabase)]
     analyse = "ANALYZE TABLE t" if isinstance(database, MariadbDatabase) else "ANALYZE t"
     null = "NULL" if declared.startswith("timestamp(") else ""
@@ -64,6 +92,21 @@ def make(database: Database, kind: str, constraint: str = "") -> None:
         f"CREATE TABLE t (n integer, k {declared} {null} {constraint})",
         f"INSERT INTO t SELECT n, {expression} FROM numbers",
         analyse,
+    )
+
+
+def make_on_sqlserver(database: Database, kind: str, constraint: str) -> None:
+    declared, value = SQLSERVER_KEYS[kind]
+    # A unique column of SQL Server may be null once.
+    null = "NOT NULL" if constraint == "PRIMARY KEY" else "NULL"
+    database.execute(
+        "DROP VIEW IF EXISTS v",
+        "DROP TABLE IF EXISTS t",
+        f"CREATE TABLE t (n integer, k {declared} {null} {constraint})",
+        *(
+            "INSERT INTO t VALUES " + ", ".join(f"({n}, {value(n)})" for n in range(first, first + 1000))
+            for first in range(1, ROWS + 1, 1000)
+        ),
     )
 
 
@@ -136,7 +179,10 @@ def test_an_incremental_read_goes_on_where_the_last_one_ended(database: Database
     end = first.location()["endLocation"]
     assert len(end) == 16
 
-    addition = KEYS["timestamp"][isinstance(database, MariadbDatabase)][1].replace("n *", f"{ROWS + 1} *")
+    if isinstance(database, SQLServerDatabase):
+        addition = SQLSERVER_KEYS["timestamp"][1](ROWS + 1)
+    else:
+        addition = KEYS["timestamp"][isinstance(database, MariadbDatabase)][1].replace("n *", f"{ROWS + 1} *")
     database.execute(f"INSERT INTO t SELECT {ROWS + 1}, {addition}")
     second = reader(database, "t", increColumn="k", startLocation=end)
     assert [n for part in numbers_by_split(second) for n in part] == [ROWS + 1]
