@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -37,6 +37,8 @@ _CLIENT_POM = Path(__file__).parent / "integration" / "clusters" / "hadoop-clien
 _YARN = "org.apache.hadoop.yarn.server"
 _ZOOKEEPER = "org.apache.zookeeper.server.ZooKeeperServerMain"
 _SESSION = "org.apache.flink.yarn.cli.FlinkYarnSessionCli"
+_RPC_ADDRESSES = ("address", "scheduler.address", "resource-tracker.address", "admin.address")
+_ACTIVE = "Transitioned to active state"
 _OPENS = ("--add-opens", "java.base/java.lang=ALL-UNNAMED")
 _START_SECONDS = 120
 _KILLED_SECONDS = 10
@@ -236,12 +238,12 @@ class _Starter:
         )
         return self._start("zookeeper", self._folder, _ZOOKEEPER, str(conf), heap=64)
 
-    def resource_manager(self, index: int, settings: Mapping[str, object]) -> Daemon:
+    def resource_manager(self, index: int, settings: Mapping[str, object], options: Sequence[str] = ()) -> Daemon:
         """Its own id must be in its own yarn-site.xml: its web proxy reads that file again."""
         conf = self._folder / f"conf-{index}"
         _write_conf(conf, self._folder, {**settings, "yarn.resourcemanager.ha.id": f"rm{index}"})
         main_class = f"{_YARN}.resourcemanager.ResourceManager"
-        return self._start(f"resourcemanager-{index}", conf, main_class, heap=192)
+        return self._start(f"resourcemanager-{index}", conf, main_class, heap=192, options=options)
 
     def node_manager(self, conf: Path) -> Daemon:
         main_class = f"{_YARN}.nodemanager.NodeManager"
@@ -254,6 +256,7 @@ class _Starter:
         main_class: str,
         *arguments: str,
         heap: int,
+        options: Sequence[str] = (),
         stop_signal: signal.Signals = signal.SIGKILL,
     ) -> Daemon:
         daemon = Daemon(
@@ -265,6 +268,7 @@ class _Starter:
                 heap_megabytes=heap,
                 options=[
                     *_OPENS,
+                    *options,
                     f"-Djava.io.tmpdir={self._folder}",
                     f"-Dlog4j.configuration={(self._folder / 'conf' / 'log4j.properties').as_uri()}",
                 ],
@@ -310,7 +314,7 @@ def _yarn_settings(folder: Path, client: Path, zookeeper_port: int, web_ports: l
     for index, web_port in enumerate(web_ports):
         settings[f"yarn.resourcemanager.hostname.rm{index}"] = HOST
         settings[f"yarn.resourcemanager.webapp.address.rm{index}"] = f"{HOST}:{web_port}"
-        for name in ("address", "scheduler.address", "resource-tracker.address", "admin.address"):
+        for name in _RPC_ADDRESSES:
             settings[f"yarn.resourcemanager.{name}.rm{index}"] = f"{HOST}:{free_port()}"
     return settings
 
@@ -359,3 +363,32 @@ def _get(address: str) -> Any:
     with contextlib.suppress(OSError, ValueError), _NO_PROXY.open(address, timeout=5) as answer:
         return json.load(answer)
     return None
+
+
+@contextlib.contextmanager
+def protected_resource_manager(keytab: Path, kerberos_configuration: Path) -> Iterator[Path]:
+    """Start a ResourceManager alone whose web interface asks for Kerberos; yields a client's configuration folder.
+
+    Args:
+        keytab: keys of the principal HTTP/localhost.
+        kerberos_configuration: krb5.conf.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="flinkx-yarn-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        port, conf, secret = free_port(), folder / "conf", folder / "secret"
+        secret.write_text("the key that cookies are signed with")
+        settings = {f"yarn.resourcemanager.{name}": f"{HOST}:{free_port()}" for name in _RPC_ADDRESSES}
+        settings |= {
+            "yarn.resourcemanager.webapp.address": f"{HOST}:{port}",
+            "hadoop.http.filter.initializers": "org.apache.hadoop.security.AuthenticationFilterInitializer",
+            "hadoop.http.authentication.type": "kerberos",
+            "hadoop.http.authentication.kerberos.principal": f"HTTP/{HOST}",
+            "hadoop.http.authentication.kerberos.keytab": str(keytab),
+            "hadoop.http.authentication.signature.secret.file": str(secret),
+        }
+        _write_conf(conf, folder, settings)
+        start = _Starter(folder, f"{jars(HADOOP_POM, HADOOP)}/*", stack)
+        daemon = start.resource_manager(0, settings, [f"-Djava.security.krb5.conf={kerberos_configuration}"])
+        daemon.process.await_ready(lambda: _ACTIVE in daemon.process.log.read_text(), "ResourceManager")
+        yield conf
