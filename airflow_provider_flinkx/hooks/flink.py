@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airflow_provider_flinkx.clusters.driver_process import java_home
+from airflow_provider_flinkx.clusters.java import java_home
 from airflow_provider_flinkx.clusters.local import LocalCluster
 from airflow_provider_flinkx.clusters.session import SessionCluster
 from airflow_provider_flinkx.compat import AirflowNotFoundException, mask_secret

@@ -33,13 +33,12 @@ from typing import Any, NoReturn, TextIO
 
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.validation import validate
-from airflow_provider_flinkx.pipeline import marks
+from airflow_provider_flinkx.pipeline import java_process, marks
 from airflow_provider_flinkx.pipeline.shipping import ship
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import RunContext
 from airflow_provider_flinkx.plugins.registry import schema_of
 
-_LEFT_OUT = Path(__file__).parent / "left_out"
 _CANCEL_SECONDS = 4.0
 _ARCHIVE = "flinkx-python"
 
@@ -94,17 +93,6 @@ class Request:
                 "session": Session(**session) if session else None,
             }
         )
-
-
-def use_thread_mode() -> None:
-    """Set up this interpreter, and the one that Flink embeds in the JVM, to run without Beam and pandas.
-
-    The embedded interpreter knows nothing of this one's virtual environment but PYTHONPATH.
-    """
-    sys.path.insert(0, str(_LEFT_OUT))
-    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
-    # Otherwise PyFlink starts a Beam server for its loopback mode.
-    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's own spelling
 
 
 def local_settings(request: Request, channels: int) -> dict[str, str]:
@@ -175,22 +163,26 @@ class Driver:
         self._lock = threading.Lock()
         self._job_client: Any = None
         self._cancelled = threading.Event()
+        self._done = threading.Event()
 
     def run(self) -> int:
         """Run the job to its end; returns the process' exit code."""
         try:
             if self.request.session is None:
-                report = self._execute()
-                self._emit("report", report=self._complete(report))
+                event, values = "report", {"report": self._complete(self._execute())}
             else:
-                self._emit("compiled", **self._compile(self.request.session))
+                event, values = "compiled", self._compile(self.request.session)
         except BaseException as error:
             return self._failed(error)
+        # From here on the end of our input says that the caller has got what it wanted.
+        self._done.set()
+        java_process.keep_classes()
+        self._emit(event, **values)
         return 0
 
     def cancel(self) -> None:
         """Cancel the job; the process ends within a few seconds whatever the job does."""
-        if self._cancelled.is_set():
+        if self._done.is_set() or self._cancelled.is_set():
             return
         self._cancelled.set()
         threading.Thread(target=self._end_process, daemon=True).start()
@@ -204,9 +196,7 @@ class Driver:
 
     def leave(self, code: int) -> NoReturn:
         """End this process and its JVM at once, and remove the run's folder."""
-        environment = sys.modules.get("airflow_provider_flinkx.pipeline.local_environment")
-        if environment is not None:
-            environment.end_java()
+        java_process.end()
         if self.request.session is None:  # Otherwise the caller takes what is there.
             shutil.rmtree(self.request.folder, ignore_errors=True)
         # The JVM is gone: waiting for threads that talk to it would only add seconds.
@@ -228,7 +218,6 @@ class Driver:
 
     def _execute(self) -> dict[str, Any]:
         run = self._run()
-        use_thread_mode()
         from airflow_provider_flinkx.pipeline.graph import build
         from airflow_provider_flinkx.pipeline.local_environment import collect, create
 
@@ -246,7 +235,6 @@ class Driver:
     def _compile(self, session: Session) -> dict[str, Any]:
         check_version(session.flink_version)
         run = self._run()
-        use_thread_mode()
         from airflow_provider_flinkx.pipeline.session_graph import compile_job
 
         settings = session_settings(session, Path(self.request.folder)) | dict(self.request.settings)
@@ -291,13 +279,9 @@ def _cancel_when_input_ends(driver: Driver) -> None:
     driver.cancel()
 
 
-def main() -> None:
-    """Entry of `python -m airflow_provider_flinkx.pipeline.driver`."""
-    # Standard output carries events only: whatever Flink, Java or a plugin prints goes to standard error.
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+def main(value: Mapping[str, Any], out: TextIO) -> NoReturn:
+    """Run the request that `value` says, tell `out` of it, and end this process. See `start.py`, which calls it."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    value = json.loads(sys.stdin.readline())
     driver = Driver(Request.from_json(value), out)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -307,7 +291,3 @@ def main() -> None:
     signal.signal(signal.SIGINT, on_signal)
     threading.Thread(target=_cancel_when_input_ends, args=(driver,), daemon=True).start()
     driver.leave(driver.run())
-
-
-if __name__ == "__main__":
-    main()

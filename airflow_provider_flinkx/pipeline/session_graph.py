@@ -10,8 +10,9 @@ import pyflink
 from py4j.java_gateway import get_field
 from pyflink.datastream import StreamExecutionEnvironment
 
+from airflow_provider_flinkx.pipeline import java_process
 from airflow_provider_flinkx.pipeline.graph import build
-from airflow_provider_flinkx.pipeline.local_environment import configuration, gateway
+from airflow_provider_flinkx.pipeline.local_environment import configuration
 from airflow_provider_flinkx.pipeline.steps import Run
 
 
@@ -27,7 +28,7 @@ def compile_job(run: Run, settings: Mapping[str, str], folder: Path, *, brings_j
     Returns:
         jobId, graph (file), jars (files), artifacts (name in the graph -> file).
     """
-    java = gateway().jvm
+    java = java_process.gateway().jvm
     options = configuration(settings)
     environment = StreamExecutionEnvironment(
         java.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment(options._j_configuration)
