@@ -1,13 +1,15 @@
 """Fixtures that every test may use: the real database servers, and the rule about skipping.
 
 `FLINKX_TEST_NO_SKIP=1` (set in CI) turns each skip into a failure. A test that belongs to one Airflow
-generation only is marked `airflow2` or `airflow3`; it is left out elsewhere, which is no skip.
+generation only is marked `airflow2` or `airflow3`; it is left out elsewhere, which is no skip. So is a test
+marked `kerberos`, where that extra is not installed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
@@ -50,7 +52,7 @@ def mariadb() -> Iterator[MariadbDatabase]:
 @pytest.fixture(scope="session")
 def shared_flink_cluster() -> Iterator[FlinkCluster]:
     """A real standalone Flink, started at the first use and shared by the run; take `flink_cluster` instead."""
-    with _or_skip(start_flink_cluster) as cluster:
+    with or_skip(start_flink_cluster) as cluster:
         yield cluster
 
 
@@ -64,14 +66,14 @@ def flink_cluster(shared_flink_cluster: FlinkCluster) -> FlinkCluster:
 @pytest.fixture(scope="module")
 def flink_ha_cluster() -> Iterator[FlinkCluster]:
     """A Flink whose two JobManagers stand in for one another; it takes a gigabyte, so it ends with the module."""
-    with _or_skip(lambda: start_flink_cluster(job_managers=2)) as cluster:
+    with or_skip(lambda: start_flink_cluster(job_managers=2)) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def shared_yarn() -> Iterator[YarnCluster]:
     """A real YARN of two ResourceManagers, started at the first use and shared by the run; take `yarn_session`."""
-    with _or_skip(yarn_cluster) as yarn:
+    with or_skip(yarn_cluster) as yarn:
         yield yarn
 
 
@@ -82,7 +84,7 @@ def yarn_session(shared_yarn: YarnCluster) -> Session:
 
 
 @contextlib.contextmanager
-def _or_skip(start: Callable[[], AbstractContextManager[Running]]) -> Iterator[Running]:
+def or_skip(start: Callable[[], AbstractContextManager[Running]]) -> Iterator[Running]:
     """What `start` starts; where its programs are missing the test is skipped."""
     with contextlib.ExitStack() as stack:
         try:
@@ -120,15 +122,18 @@ def _server(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers of the two Airflow generations."""
+    """Declare the markers of what need not be installed."""
     config.addinivalue_line("markers", "airflow2: needs Airflow 2")
     config.addinivalue_line("markers", "airflow3: needs Airflow 3")
+    config.addinivalue_line("markers", "kerberos: needs the extra `kerberos`, which is built from source")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the Airflow generation that is not installed."""
-    other = "airflow2" if _airflow_generation() == 3 else "airflow3"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    """Leave out the tests of the Airflow generation, and of the extra, that is not installed."""
+    missing = ["airflow2" if _airflow_generation() == 3 else "airflow3"]
+    if importlib.util.find_spec("gssapi") is None:
+        missing.append("kerberos")
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -308,8 +308,8 @@ def postgres_server() -> Iterator[PostgresDatabase]:
 @contextlib.contextmanager
 def mariadb_server() -> Iterator[MariadbDatabase]:
     """MariaDB from the Debian package, with native passwords, strict mode as installed, LOCAL files allowed."""
-    server_program = _program("mariadbd", "mariadb-server")
-    install_program = _program("mariadb-install-db", "mariadb-server")
+    server_program = program("mariadbd", "mariadb-server")
+    install_program = program("mariadb-install-db", "mariadb-server")
     with _server_folder("mysql") as folder:
         data = folder / "data"
         install = [install_program, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
@@ -403,7 +403,7 @@ def _run(command: Sequence[str], folder: Path, user: str) -> None:
         raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
-def _program(name: str, package: str) -> str:
+def program(name: str, package: str) -> str:
     """Path of an installed program; Debian keeps servers outside a user's PATH."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
     if not found:
@@ -416,4 +416,4 @@ def _postgres_programs() -> Path:
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if versions:
         return versions[-1].parent
-    return Path(_program("initdb", "postgresql")).resolve().parent
+    return Path(program("initdb", "postgresql")).resolve().parent
