@@ -1,7 +1,7 @@
 """The `flinkx` command: runs and checks job files without Airflow.
 
 Two forms: `flinkx -mode local -job job.json …` takes the flags of FlinkX's launcher (cli.md), and
-`flinkx run|validate|plugins|schema` is the readable one. Results go to standard output, all else to
+`flinkx run|validate|plugins|schema|pack` is the readable one. Results go to standard output, all else to
 standard error. Exit codes: 0 done, 1 job failed, 2 bad job or usage, 3 error limit exceeded, 130 interrupted.
 
 What runs a job is imported only once the job is known to be valid.
@@ -10,7 +10,9 @@ What runs a job is imported only once the job is known to be valid.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import re
 import signal
 import sys
@@ -18,28 +20,34 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flinkx import __version__
-from airflow_provider_flinkx.cli_progress import progress_display, summary
+from airflow_provider_flinkx.cli_cluster import add_cluster_options, settings_of, without_effect
+from airflow_provider_flinkx.cli_progress import ProgressDisplay, progress_display, summary
 from airflow_provider_flinkx.exceptions import FlinkXError, JobFileError, JobInvalidError
 from airflow_provider_flinkx.jobs.references import resolve
 from airflow_provider_flinkx.jobs.text import parse_job, read_text, replace_placeholders
 from airflow_provider_flinkx.jobs.validation import job_schema, validate
 from airflow_provider_flinkx.plugins.registry import KNOWN_NOT_INSTALLED, plugins, remarks_of, schema_of
 
+if TYPE_CHECKING:
+    from airflow_provider_flinkx.clusters.local import LocalCluster
+    from airflow_provider_flinkx.clusters.session import SessionCluster
+    from airflow_provider_flinkx.clusters.settings import ClusterSettings
+
 DONE = 0
 BAD_JOB = JobFileError.exit_code
 INTERRUPTED = 130
 
-#: Flags of FlinkX's launcher that mean nothing where the plugins are Python and the cluster is this machine.
+#: Flags of FlinkX's launcher that mean nothing where the plugins are Python and no cluster is started.
 LAUNCHER_FLAGS_WITHOUT_EFFECT = (
-    "plugin", "pluginRoot", "flinkconf", "yarnconf", "flinkLibJar", "queue", "monitor", "confProp", "s", "parallelism",
-    "priority", "pluginLoadMode", "appId", "remotePluginPath", "krb5conf", "keytab", "principal",
+    "plugin", "pluginRoot", "flinkLibJar", "monitor", "s", "parallelism", "priority", "pluginLoadMode",
+    "remotePluginPath",
 )  # fmt: skip
-LAUNCHER_MODES = ("local", "standalone", "yarn", "yarnPer")
 
 _JOB_KEY_LENGTH = 200
+_JOB_KEY = rf"[A-Za-z0-9._-]{{1,{_JOB_KEY_LENGTH}}}"
 _SAMPLES_SHOWN = 3
 
 
@@ -84,10 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"flinkx {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    run = commands.add_parser("run", help="run a job on this machine")
+    run = commands.add_parser("run", help="run a job, on this machine or on a Flink cluster", allow_abbrev=False)
     run.add_argument("job", help="job file")
     _add_job_options(run)
     _add_run_options(run)
+    run.add_argument(
+        "--job-key",
+        type=_job_key_argument,
+        metavar="NAME",
+        help="name of the run; if one of this name runs in the cluster, it is attached to. Default: a name of its own",
+    )
+    add_cluster_options(run, launcher=False)
 
     check = commands.add_parser("validate", help="say what is wrong with jobs, without running them")
     check.add_argument("jobs", nargs="+", metavar="job", help="job file")
@@ -105,13 +120,20 @@ def _parser() -> argparse.ArgumentParser:
 def _launcher_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="flinkx", description="The flags of FlinkX's launcher.", allow_abbrev=False)
     parser.set_defaults(command="launch")
-    parser.add_argument("-mode", default="local", choices=LAUNCHER_MODES, help="where the job runs; default local")
     parser.add_argument("-job", required=True, metavar="FILE", help="job file")
-    parser.add_argument("-jobid", metavar="NAME", help="name of the run")
+    parser.add_argument(
+        "-jobid",
+        metavar="NAME",
+        type=_key_of_name,
+        dest="job_key",
+        help="name of the run; if one of this name runs in the cluster, it is attached to. Default: a name of its own",
+    )
+    parser.add_argument("-krb5conf", metavar="FILE", help="Kerberos' settings, instead of KRB5_CONFIG")
     for flag in LAUNCHER_FLAGS_WITHOUT_EFFECT:
         parser.add_argument(f"-{flag}", metavar="VALUE", help="accepted, has no effect here")
     _add_job_options(parser)
     _add_run_options(parser)
+    add_cluster_options(parser, launcher=True)
     return parser
 
 
@@ -145,7 +167,7 @@ def _run_command(options: argparse.Namespace) -> int:
     if options.command == "launch":
         return _launch(options)
     if options.command == "run":
-        return _run(options, Path(options.job).stem)
+        return _run(options, without_effect(options, launcher=False))
     if options.command == "validate":
         return _validate(options)
     if options.command == "plugins":
@@ -154,24 +176,29 @@ def _run_command(options: argparse.Namespace) -> int:
 
 
 def _launch(options: argparse.Namespace) -> int:
-    if options.mode != "local":
-        raise JobFileError(f"-mode {options.mode} is not in this version; use -mode local")
+    if options.krb5conf is not None:
+        os.environ["KRB5_CONFIG"] = options.krb5conf
     given = [f"-{flag}" for flag in LAUNCHER_FLAGS_WITHOUT_EFFECT if getattr(options, flag) is not None]
-    if given:
-        _warn(f"without effect here: {' '.join(given)}")
-    return _run(options, options.jobid or Path(options.job).stem)
+    return _run(options, [*given, *without_effect(options, launcher=True)])
 
 
-def _run(options: argparse.Namespace, name: str) -> int:
+def _run(options: argparse.Namespace, unused: Sequence[str]) -> int:
+    settings = settings_of(options)
+    if unused:
+        _warn(f"without effect in {settings.mode} mode: {' '.join(unused)}")
     document, warnings = _checked(options.job, options, resolve_references=True)
     for warning in warnings:
         _warn(warning)
-    from airflow_provider_flinkx.clusters.local import LocalCluster
-
+    job_key = options.job_key or _new_job_key(Path(options.job).stem)
     try:
         with progress_display(sys.stderr) as display:
-            cluster = LocalCluster(log=display.line if options.verbose else None)
-            report = cluster.run(document, job_key=_job_key(name), on_progress=display.update, warnings=warnings)
+            report = _run_on(
+                _cluster(settings, display, verbose=options.verbose),
+                document=document,
+                job_key=job_key,
+                on_progress=display.update,
+                warnings=warnings,
+            )
     except FlinkXError as error:
         if error.report is not None:
             _show_report(error.report, as_json=options.json)
@@ -182,11 +209,47 @@ def _run(options: argparse.Namespace, name: str) -> int:
     return DONE
 
 
-def _job_key(name: str) -> str:
-    """A name of this run that no other run has, of the letters that `RunContext.job_key` allows."""
-    unique = uuid.uuid4().hex[:12]
+def _cluster(settings: ClusterSettings, display: ProgressDisplay, *, verbose: bool) -> LocalCluster | SessionCluster:
+    debug = display.line if verbose else None
+    if settings.mode == "local":
+        from airflow_provider_flinkx.clusters.local import LocalCluster
+
+        return LocalCluster(settings.python, settings.flink, log=debug)
+    from airflow_provider_flinkx.clusters.session import SessionCluster
+
+    return SessionCluster(settings, log=display.line, debug=debug)
+
+
+def _run_on(cluster: LocalCluster | SessionCluster, *, document: Mapping[str, Any], **arguments: Any) -> dict[str, Any]:
+    """Run a job to its end; when this process is interrupted, the job does not go on in the cluster."""
+    try:
+        return cluster.run(document, **arguments)
+    except KeyboardInterrupt:
+        _say("cancelling the job")
+        cluster.cancel()
+        raise
+
+
+def _new_job_key(name: str) -> str:
+    """A name of this run that no other run has."""
+    return _readable(name, uuid.uuid4().hex[:12])
+
+
+def _key_of_name(name: str) -> str:
+    """The job key of a name of any letters: always the same, and of no other name."""
+    return name if re.fullmatch(_JOB_KEY, name) else _readable(name, hashlib.sha256(name.encode()).hexdigest()[:12])
+
+
+def _readable(name: str, unique: str) -> str:
+    """A job key that begins with `name`, of the letters that `RunContext.job_key` allows."""
     readable = re.sub(r"[^A-Za-z0-9._-]", "-", name)[: _JOB_KEY_LENGTH - len(unique) - 1]
     return f"{readable}-{unique}"
+
+
+def _job_key_argument(text: str) -> str:
+    if not re.fullmatch(_JOB_KEY, text):
+        raise argparse.ArgumentTypeError(f"must be 1 to {_JOB_KEY_LENGTH} of the letters A-Z a-z 0-9 . _ -")
+    return text
 
 
 def _validate(options: argparse.Namespace) -> int:

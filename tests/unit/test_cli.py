@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,10 @@ import pytest
 
 from airflow_provider_flinkx import cli
 from airflow_provider_flinkx.cli_progress import ProgressBar, progress_display
-from airflow_provider_flinkx.clusters import local
+from airflow_provider_flinkx.clusters import local, session
+from airflow_provider_flinkx.clusters.settings import ClusterSettings, KerberosLogin, Tls
 from airflow_provider_flinkx.exceptions import ErrorLimitExceededError, FlinkXError, JobFailedError
+from airflow_provider_flinkx.plugins.registry import BUILT_IN
 from tests.unit.jobs.builders import HDFS_READER, POSTGRESQL_WRITER, STREAM_WRITER, job, with_parameter
 
 READER = {"name": "streamreader", "parameter": {"column": [{"name": "a", "type": "${type}"}], "sliceRecordCount": 5}}
@@ -35,13 +38,28 @@ REPORT = {
 
 
 class FakeCluster:
-    """Stands in for the mini-cluster: remembers what it was asked and ends as it was told."""
+    """Stands in for the clusters: remembers what it was asked and ends as it was told."""
 
     outcome: FlinkXError | BaseException | Mapping[str, Any] = REPORT
     asked: Mapping[str, Any] = {}
+    settings: ClusterSettings | None = None
+    cancelled = False
 
-    def __init__(self, log: Callable[[str], None] | None = None) -> None:
+    def __init__(self, log: Callable[[str], None] | None) -> None:
         self.log = log
+
+    @classmethod
+    def local(cls, python: str | None, flink: Mapping[str, str], log: Callable[[str], None] | None) -> FakeCluster:
+        cls.settings = ClusterSettings(python=python, flink=flink)
+        return cls(log)
+
+    @classmethod
+    def session(cls, settings: ClusterSettings, log: Callable[[str], None], debug: object) -> FakeCluster:
+        cls.settings = settings
+        return cls(log)
+
+    def cancel(self) -> None:
+        FakeCluster.cancelled = True
 
     def run(
         self, document: Mapping[str, Any], *, job_key: str, on_progress: Callable[..., None], warnings: Sequence[str]
@@ -58,9 +76,12 @@ class FakeCluster:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> type[FakeCluster]:
-    monkeypatch.setattr(local, "LocalCluster", FakeCluster)
-    monkeypatch.setattr(FakeCluster, "outcome", REPORT)
-    monkeypatch.setattr(FakeCluster, "asked", {})
+    monkeypatch.setattr(local, "LocalCluster", FakeCluster.local)
+    monkeypatch.setattr(session, "SessionCluster", FakeCluster.session)
+    for name, value in {"outcome": REPORT, "asked": {}, "settings": None, "cancelled": False}.items():
+        monkeypatch.setattr(FakeCluster, name, value)
+    for variable in ("FLINK_HOME", "HADOOP_HOME", "KRB5_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
     return FakeCluster
 
 
@@ -101,9 +122,23 @@ def test_each_run_has_a_key_of_its_own(cluster: type[FakeCluster], job_file: str
         keys.add(cluster.asked["job_key"])
     assert len(keys) == 2
     assert all(key.startswith("my-job-") for key in keys)
-    cli.main(["-job", job_file, "-jobid", "Flink Job/" + "x" * 300])
-    assert cluster.asked["job_key"].startswith("Flink-Job-xxx")
-    assert len(cluster.asked["job_key"]) == 200
+
+
+@pytest.mark.parametrize("words", [["run", "{}", "--job-key"], ["-job", "{}", "-jobid"]])
+def test_a_name_that_is_given_is_the_key(cluster: type[FakeCluster], job_file: str, words: list[str]) -> None:
+    assert cli.main([*(word.format(job_file) for word in words), "nightly_1.0-a"]) == 0
+    assert cluster.asked["job_key"] == "nightly_1.0-a"
+
+
+def test_names_of_any_letters_are_keys_that_differ(cluster: type[FakeCluster], job_file: str) -> None:
+    keys = []
+    for name in ("Flink Job", "Flink-Job", "Flink/Job", "Flink Job", "x" * 300):
+        cli.main(["-job", job_file, "-jobid", name])
+        keys.append(cluster.asked["job_key"])
+    assert keys[0] == keys[3]
+    assert len(set(keys)) == 4
+    assert keys[0].startswith("Flink-Job-")
+    assert len(keys[4]) == 200
 
 
 def test_json_prints_the_report_alone(
@@ -144,21 +179,123 @@ def test_interrupted_run(
     monkeypatch.setattr(cluster, "outcome", KeyboardInterrupt())
     assert cli.main(["run", job_file]) == 130
     assert capsys.readouterr().out == ""
+    assert cluster.cancelled
 
 
 def test_launcher_flags_without_effect_are_told_in_one_line(
     cluster: type[FakeCluster], job_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["-plugin", "a", "-flinkconf", "b", "-yarnconf", "c", "-confProp", '{"x": 1}', "-queue", "q", "-s", "d"]
-    assert cli.main(["-mode", "local", "-job", job_file, *words, "-p", "type=int"]) == 0
+    words = ["-plugin", "a", "-flinkconf", "b", "-yarnconf", "c", "-queue", "q", "-s", "d", "-appId", "e"]
+    conf = ["-confProp", '{"flink.checkpoint.interval": 1, "taskmanager.slots": 2, "x": 3}']
+    assert cli.main(["-mode", "local", "-job", job_file, *words, *conf, "-p", "type=int"]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
-    assert warnings == ["flinkx: warning: without effect here: -plugin -flinkconf -yarnconf -queue -confProp -s"]
+    assert warnings == [
+        "flinkx: warning: without effect in local mode: -plugin -s -flinkconf -yarnconf -appId -queue "
+        "-confProp flink.checkpoint.interval -confProp taskmanager.slots"
+    ]
+    assert cluster.settings == ClusterSettings(flink={"x": "3"})
 
 
-@pytest.mark.parametrize("mode", ["standalone", "yarn", "yarnPer"])
-def test_other_modes_are_refused(mode: str, job_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["-mode", mode, "-job", job_file]) == 2
-    assert capsys.readouterr().err == f"flinkx: error: -mode {mode} is not in this version; use -mode local\n"
+def test_options_of_another_mode_are_told(
+    cluster: type[FakeCluster], job_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", job_file, "--rest-address", "a:1", "--queue", "q", "--worker-python", "p", "-p", "type=int"]
+    assert cli.main([*words, "--mode", "yarn", "--yarn-conf", "/c"]) == 0
+    assert "warning: without effect in yarn mode: --rest-address\n" in capsys.readouterr().err
+    assert cli.main([*words, "--mode", "standalone"]) == 0
+    assert "warning: without effect in standalone mode: --queue\n" in capsys.readouterr().err
+    assert cli.main(words) == 0
+    assert "without effect in local mode: --rest-address --queue --worker-python\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("launcher", "readable", "settings"),
+    [
+        (
+            ["-mode", "standalone", "-flinkconf", "/conf", "-confProp", '{"a.b": true, "c": "d"}'],
+            ["--mode", "standalone", "--flink-conf", "/conf", "-D", "a.b=true", "-D", "c=d"],
+            ClusterSettings(mode="standalone", flink_conf=Path("/conf"), flink={"a.b": "true", "c": "d"}),
+        ),
+        (
+            ["-mode", "yarn", "-yarnconf", "/conf", "-appId", "application_1_2", "-queue", "fast"],
+            ["--mode", "yarn", "--yarn-conf", "/conf", "--application-id", "application_1_2", "--queue", "fast"],
+            ClusterSettings(mode="yarn", yarn_conf=Path("/conf"), application_id="application_1_2", queue="fast"),
+        ),
+        (
+            ["-mode", "yarn", "-principal", "me@REALM", "-keytab", "/me.keytab"],
+            ["--mode", "yarn", "--kerberos-principal", "me@REALM", "--kerberos-keytab", "/me.keytab"],
+            ClusterSettings(mode="yarn", kerberos=KerberosLogin("me@REALM", Path("/me.keytab"))),
+        ),
+    ],
+)
+def test_both_forms_name_the_same_cluster(
+    cluster: type[FakeCluster],
+    job_file: str,
+    launcher: list[str],
+    readable: list[str],
+    settings: ClusterSettings,
+) -> None:
+    assert cli.main([*launcher, "-job", job_file]) == 0
+    assert cluster.settings == settings
+    assert cli.main(["run", job_file, *readable]) == 0
+    assert cluster.settings == settings
+
+
+def test_what_only_the_readable_form_says_of_a_cluster(cluster: type[FakeCluster], job_file: str) -> None:
+    words = ["--mode", "standalone", "--rest-address", "https://a:1,b", "--python", "/p", "--worker-python", "w"]
+    words += ["--worker-archive", "/w.tgz", "--tls-ca", "/ca", "--tls-certificate", "/cert", "--tls-key", "/key"]
+    assert cli.main(["run", job_file, *words, "--reconnect-timeout", "5", "--slot-timeout", "6"]) == 0
+    assert cluster.settings == ClusterSettings(
+        mode="standalone",
+        rest_addresses=("https://a:1", "http://b:8081"),
+        python="/p",
+        worker_python="w",
+        worker_archive=Path("/w.tgz"),
+        tls=Tls(Path("/ca"), Path("/cert"), Path("/key")),
+        reconnect_timeout=5,
+        slot_timeout=6,
+    )
+
+
+def test_folders_are_looked_for_where_flinkx_does(
+    cluster: type[FakeCluster], monkeypatch: pytest.MonkeyPatch, job_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLINK_HOME", "/flink")
+    monkeypatch.setenv("HADOOP_HOME", "/hadoop")
+    folders = {}
+    for mode in ("local", "standalone", "yarn"):
+        assert cli.main(["-mode", mode, "-job", job_file]) == 0
+        assert cluster.settings
+        folders[mode] = (cluster.settings.flink_conf, cluster.settings.yarn_conf)
+    assert folders == {
+        "local": (None, None),
+        "standalone": (Path("/flink/conf"), None),
+        "yarn": (None, Path("/hadoop/etc/hadoop")),
+    }
+    assert "without effect" not in capsys.readouterr().err
+
+
+def test_kerberos_settings_are_those_of_the_flag(
+    cluster: type[FakeCluster], monkeypatch: pytest.MonkeyPatch, job_file: str
+) -> None:
+    monkeypatch.setenv("KRB5_CONFIG", "/etc/krb5.conf")
+    assert cli.main(["-job", job_file, "-krb5conf", "/my.conf"]) == 0
+    assert os.environ["KRB5_CONFIG"] == "/my.conf"
+
+
+def test_a_cluster_per_job_is_refused_with_the_reason(job_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-mode", "yarnPer", "-job", job_file]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "needs Hadoop's jars" in line
+    assert "use -mode yarn" in line
+
+
+def test_standalone_mode_without_an_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, job_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FLINK_HOME", raising=False)
+    assert cli.main(["run", job_file, "--mode", "standalone"]) == 2
+    assert "needs the cluster's REST address" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -174,6 +311,12 @@ def test_other_modes_are_refused(mode: str, job_file: str, capsys: pytest.Captur
         ["fly"],
         ["run", "x", "-p", "novalue"],
         ["run", "x", "-p", "=1"],
+        ["run", "x", "-D", "novalue"],
+        ["run", "x", "--mode", "yarnPer"],
+        ["run", "x", "--job-key", "a b"],
+        ["run", "x", "--slot-timeout", "soon"],
+        ["-job", "x", "-confProp", "[]"],
+        ["-job", "x", "-confProp", "{"],
     ],
 )
 def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,16 +403,11 @@ def test_strict_counts_warnings_about_the_text(tmp_path: Path) -> None:
 def test_plugins(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plugins"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[:-1]] == [
-        ["hdfsreader", "hdfswriter"],
-        ["mysqlreader", "mysqlwriter"],
-        ["postgresqlreader", "postgresqlwriter"],
-        ["streamreader", "streamwriter"],
-    ]
-    assert lines[-1].startswith("not in this version: carbondata, db2")
+    assert [line.split()[:2] for line in lines[:-1]] == [[f"{name}reader", f"{name}writer"] for name in BUILT_IN]
+    assert lines[-1].startswith("not in this version: carbondata")
     assert cli.main(["plugins", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert listed["plugins"][1] == {"name": "mysql", "reader": True, "writer": True, "extra": "mysql"}
+    assert {"name": "mysql", "reader": True, "writer": True, "extra": "mysql"} in listed["plugins"]
 
 
 @pytest.mark.parametrize(("name", "key"), [("mysqlreader", "splitPk"), ("HdfsWriter", "fileType"), ("job", "job")])
