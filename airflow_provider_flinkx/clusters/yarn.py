@@ -207,12 +207,16 @@ def _json(client: httpx.Client, url: str, parameters: Mapping[str, str] | None =
     Raises:
         _NotThereError: there is no such thing.
         ClusterUnreachableError: there is no answer, or one of a server that is not ready.
-        ClusterError: we are refused.
+        ClusterError: we are refused, or do not trust it.
     """
     server = url.partition("/ws/")[0]
     try:
         response = client.get(url, params=parameters)
     except httpx.HTTPError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise ClusterError(
+                f"the certificate of {server} is not trusted: name its authority's file (CA) in the flink connection"
+            ) from error
         raise ClusterUnreachableError(f"{server} does not answer ({error or type(error).__name__})") from error
     if response.status_code in (401, 403):
         raise ClusterError(

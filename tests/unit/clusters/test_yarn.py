@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flinkx.clusters.settings import Tls
 from airflow_provider_flinkx.clusters.yarn import find_session, resource_managers
 from airflow_provider_flinkx.exceptions import (
     ClusterError,
@@ -174,6 +177,32 @@ def test_refused_without_kerberos(tmp_path: Path) -> None:
         find_session(tmp_path)
 
 
+def test_https_needs_the_authority_of_the_certificate(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=localhost", "-days", "2"),
+            *("-addext", "subjectAltName=DNS:localhost", "-out", certificate, "-keyout", key),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with _yarn(tmp_path, {_APPS: _json([_app(1, "Flink session")])}, context):
+        with pytest.raises(ClusterError, match=r"certificate of https://localhost:\d+ is not trusted"):
+            find_session(tmp_path)
+
+        assert find_session(tmp_path, tls=Tls(ca=certificate)).name == "Flink session"
+
+
+def test_file_of_the_authority_is_missing(tmp_path: Path) -> None:
+    write_site(tmp_path / "yarn-site.xml", {"yarn.resourcemanager.hostname": "localhost"})
+
+    with pytest.raises(JobFileError, match=r"TLS files of the flink connection: .*No such file"):
+        find_session(tmp_path, tls=Tls(ca=tmp_path / "none.pem"))
+
+
 def _app(number: int, name: str, **fields: object) -> dict[str, Any]:
     return {
         "id": f"application_1795385978915_{number:04}",
@@ -197,16 +226,23 @@ def _json(value: list[dict[str, Any]]) -> Answer:
 
 
 @contextlib.contextmanager
-def _yarn(folder: Path, answers: Mapping[str, Answer]) -> Iterator[str]:
+def _yarn(folder: Path, answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A ResourceManager that is active and gives these answers; `folder` names it."""
     active: Answer = (200, {}, {"clusterInfo": {"haState": "ACTIVE"}})
-    with _server({_INFO: active, **answers}) as place:
-        write_site(folder / "yarn-site.xml", {"yarn.resourcemanager.webapp.address": place})
+    with _server({_INFO: active, **answers}, tls) as place:
+        settings = {"yarn.resourcemanager.webapp.address": place}
+        if tls is not None:
+            port = place.rpartition(":")[2]
+            settings = {
+                "yarn.http.policy": "HTTPS_ONLY",
+                "yarn.resourcemanager.webapp.https.address": f"localhost:{port}",
+            }
+        write_site(folder / "yarn-site.xml", settings)
         yield place
 
 
 @contextlib.contextmanager
-def _server(answers: Mapping[str, Answer]) -> Iterator[str]:
+def _server(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """`host:port` of a server that answers by path."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -226,6 +262,8 @@ def _server(answers: Mapping[str, Answer]) -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
