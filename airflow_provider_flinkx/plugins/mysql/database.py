@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import pymysql
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, COMMAND
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from airflow_provider_flinkx.exceptions import (
@@ -57,6 +57,8 @@ class MySQL(Database):
     """
 
     product = "MySQL"
+    long_text = "longtext CHARACTER SET utf8mb4"
+    table_options = " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     schemes = frozenset({"mysql", "mariadb"})
     default_port = 3306
     _preparer = MySQLDialect(paramstyle="named").identifier_preparer
@@ -68,16 +70,17 @@ class MySQL(Database):
         self.server: Server = self.address.servers[0]
         self.tls = self._tls()
 
-    def connect(self, *, local_files: bool = False) -> pymysql.Connection[Any]:
+    def connect(self, *, local_files: bool = False, flags: int = 0) -> pymysql.Connection[Any]:
         """A new connection with our session settings; the servers are tried in their order.
 
         Args:
             local_files: whether the server may ask for the file of a LOAD DATA LOCAL.
+            flags: more of PyMySQL's CLIENT bits.
         """
         error: Exception | None = None
         for server in self.address.servers:
             try:
-                connection = self._login(server, local_files)
+                connection = self._login(server, local_files, flags)
             except (pymysql.Error, OSError, UnicodeError) as refused:
                 error = error or refused
                 continue
@@ -85,6 +88,22 @@ class MySQL(Database):
             return self._start_session(connection)
         assert error is not None
         raise self.failure(error, "connect") from error
+
+    def cancel_later(self, mark: str, seconds: float) -> Callable[[], None]:
+        """Have the server end the query that has this text in it, unless what is returned is called before.
+
+        A thread of ours could not do it in time: connectorx keeps Python's interpreter to itself while it waits.
+        """
+        connection = self.connect(flags=CLIENT.MULTI_STATEMENTS)
+        # Sent without waiting for the answer, for which the driver has no public way. A sleep that was called off by
+        # closing the connection is not zero, and then no query is found.
+        connection._execute_command(
+            COMMAND.COM_QUERY,
+            f"SET @slept = SLEEP({seconds:f}); SET @found = (SELECT MIN(ID) FROM information_schema.PROCESSLIST "  # noqa: S608
+            f"WHERE @slept = 0 AND ID <> CONNECTION_ID() AND INFO LIKE '%{mark}%'); KILL QUERY @found",
+        )
+        force_close: Callable[[], None] = connection._force_close
+        return force_close
 
     def quote(self, name: str) -> str:
         """An identifier in back-ticks."""
@@ -118,7 +137,7 @@ class MySQL(Database):
         if code in _MISSING_CODES:
             return NotFoundError(message)
         if code in _TIMEOUT_CODES:
-            return DataError(f"{message} (queryTimeOut sets the seconds allowed)")
+            return DataError(f"{message} (the server's own limit; a statement in `session` may raise it)")
         broken = code in _BROKEN_CODES or any(words in text for words in ("IO error", "IoError", "DriverError"))
         return ConnectionFailedError(message) if broken else DataError(message)
 
@@ -140,7 +159,7 @@ class MySQL(Database):
             return {"ssl_ca": authority, **_TLS_MODES[mode]} if authority else {"ssl": {}, **_TLS_MODES[mode]}
         return {"ssl_ca": authority} if authority and mode != "disabled" else {}
 
-    def _login(self, server: Server, local_files: bool) -> pymysql.Connection[Any]:
+    def _login(self, server: Server, local_files: bool, flags: int) -> pymysql.Connection[Any]:
         seconds = max(2, CONNECT_SECONDS // len(self.address.servers))
         connection = pymysql.connect(
             host=server.host,
@@ -152,7 +171,7 @@ class MySQL(Database):
             connect_timeout=seconds,
             read_timeout=seconds,
             local_infile=local_files,
-            client_flag=CLIENT.FOUND_ROWS,
+            client_flag=CLIENT.FOUND_ROWS | flags,
             max_allowed_packet=1 << 30,
             **self.tls,
         )

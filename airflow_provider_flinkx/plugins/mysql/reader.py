@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -52,13 +53,11 @@ class MySQLReader(RelationalReader):
     database: MySQL
     _types: Mapping[str, SourceType] = {}
     _batch_rows: int = QUERY_BATCH_ROWS
-    _settings: Sequence[str] = ()
 
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """Ask the server for the types of the query's columns."""
         types = self._field_types(cursor, "*" if names is None else ", ".join(map(self.database.quote, names)))
         self._batch_rows = self._fitting_rows(cursor)
-        self._settings = self._session_settings(cursor)
         columns = []
         for name, kind in types:
             field = pa.field(name, kind.arrow, metadata={"source_type": kind.name})
@@ -80,15 +79,19 @@ class MySQLReader(RelationalReader):
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; dates and times that are none turn their column of the batch into text."""
         columns = self.selected
-        batches = self._rows_by_pymysql(statement) if self.database.tls else self._rows_by_connectorx(statement)
+        rows_of = self._rows_by_pymysql if self.database.tls else self._rows_by_connectorx
+        mark = f"flinkx {uuid.uuid4().hex}"
         nulls_for_zeros = self.database.settings.get("zerodatetimebehavior", "").lower().replace("_", "")
-        for batch in batches:
-            arrays = [
-                _tidy(array, column.field.type, nulls_for_zeros == "converttonull")
-                for array, column in zip(batch.columns, columns)  # noqa: B905  # `SELECT 1` for constants only
-            ]
-            fields = [column.field.with_type(array.type) for column, array in zip(columns, arrays, strict=True)]
-            yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch
+        with self.first_rows_deadline(lambda seconds: self.database.cancel_later(mark, seconds)) as deadline:
+            for batch in rows_of(f"{statement} /* {mark} */"):
+                deadline.met()
+                arrays = [
+                    _tidy(array, column.field.type, nulls_for_zeros == "converttonull")
+                    for array, column in zip(batch.columns, columns)  # noqa: B905  # `SELECT 1` for constants only
+                ]
+                fields = [column.field.with_type(array.type) for column, array in zip(columns, arrays, strict=True)]
+                yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch
+            deadline.met()
 
     def row_estimate(self, cursor: Any) -> int | None:
         """The engine's own estimate; a small one is checked, because it may be old."""
@@ -163,15 +166,6 @@ class MySQLReader(RelationalReader):
             return QUERY_BATCH_ROWS
         return max(16, min(MOST_BATCH_ROWS, BATCH_BYTES // int(found[1])))
 
-    def _session_settings(self, cursor: Any) -> Sequence[str]:
-        cursor.execute("SELECT VERSION()")
-        seconds = int(self.parameter.get("queryTimeOut") or 0)
-        if "mariadb" in _text(cursor.fetchone()[0]).lower():
-            timeout = f"SET max_statement_time = {seconds}"
-        else:
-            timeout = f"SET max_execution_time = {seconds * 1000}"
-        return (*SESSION, timeout, *self.database.session)
-
     def _rows_by_connectorx(self, statement: str) -> Iterator[pa.RecordBatch]:
         # The driver tries for half a minute to reach a server that is gone; PyMySQL says so at once.
         self.database.connect().close()
@@ -181,7 +175,7 @@ class MySQLReader(RelationalReader):
             return_type="arrow_stream",
             protocol="binary",
             batch_size=self._batch_rows,
-            pre_execution_query=list(self._settings),
+            pre_execution_query=[*SESSION, *self.database.session],
         )
 
     def _rows_by_pymysql(self, statement: str) -> Iterator[pa.RecordBatch]:
@@ -190,8 +184,6 @@ class MySQLReader(RelationalReader):
             # Without decoders values stay as the server wrote them: text, or bytes in binary columns.
             connection.decoders = {}
             with connection.cursor(pymysql.cursors.SSCursor) as cursor:
-                for setting in self._settings:
-                    cursor.execute(setting)
                 cursor.execute(statement)
                 names = [field[0] for field in cursor.description]
                 while rows := cursor.fetchmany(self._batch_rows):

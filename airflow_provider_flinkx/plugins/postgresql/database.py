@@ -111,7 +111,7 @@ class PostgreSQL(Database):
         if state in _BROKEN_STATES or state.startswith("08"):
             return ConnectionFailedError(message)
         if state == "57014":
-            return DataError(f"{message} (queryTimeOut sets the seconds allowed)")
+            return DataError(f"{message} (by the server's own limit, which `session` may raise, or by hand)")
         return DataError(message)
 
     def refusal(self, error: BaseException) -> RowRefusedError | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.conversion import to_text
 from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL, RowConnection
 from airflow_provider_flinkx.plugins.postgresql.types import SourceType
+from airflow_provider_flinkx.plugins.relational.deadline import timer
 from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
 from airflow_provider_flinkx.plugins.relational.splits import Sample
 
@@ -96,12 +96,13 @@ class PostgreSQLReader(RelationalReader):
         if self._rows is None:
             self._rows = self.database.connect_rows()
         rows, columns = self._rows, self.selected
-        with _FirstBatchDeadline(rows, self.parameter.get("queryTimeOut") or 0) as deadline:
+        with self.first_rows_deadline(timer(rows.cancel)) as deadline:
             for batch in rows.batches(statement, BATCH_BYTES):
                 deadline.met()
                 arrays = [_tidy(array, column.field.type) for array, column in zip(batch.columns, columns)]  # noqa: B905
                 fields = [_field(column.field, array) for column, array in zip(columns, arrays, strict=True)]
                 yield (pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch)
+            deadline.met()
 
     def close(self) -> None:
         """Close the connection that rows are read by."""
@@ -173,30 +174,6 @@ class PostgreSQLReader(RelationalReader):
         cursor.execute(f"SELECT max({column})::text FROM {self.relation}{where}".encode())
         found: str | None = cursor.fetchone()[0]
         return found
-
-
-class _FirstBatchDeadline:
-    """Cancels a query that gives nothing within `queryTimeOut` seconds, as FlinkX's statement timeout does.
-
-    The time that the writer takes does not count: rows are streamed, and the query lasts as long as the writing.
-    """
-
-    def __init__(self, rows: RowConnection, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, rows.cancel) if seconds > 0 else None
-
-    def __enter__(self) -> _FirstBatchDeadline:
-        if self._timer:
-            self._timer.daemon = True
-            self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.met()
-
-    def met(self) -> None:
-        """The first batch is there."""
-        if self._timer:
-            self._timer.cancel()
 
 
 def _field(declared: pa.Field, array: pa.Array) -> pa.Field:

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import NotFoundError
+from airflow_provider_flinkx.exceptions import DataError, NotFoundError
 from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.plugins.base import Batch, Reader, RunContext, Split
 from airflow_provider_flinkx.plugins.conversion import apply_columns, arrow_type, field_name
 from airflow_provider_flinkx.plugins.relational.database import Database
+from airflow_provider_flinkx.plugins.relational.deadline import FirstRowsDeadline, Watch
 from airflow_provider_flinkx.plugins.relational.incremental import Bounds, location_to_text, text_to_location
 from airflow_provider_flinkx.plugins.relational.splits import Sample, boundaries, key_ranges, split_count
 
@@ -138,6 +139,13 @@ class RelationalReader(Reader):
     @abc.abstractmethod
     def greatest(self, cursor: Any, column: str, where: str) -> str | None:
         """The greatest value of a column as text."""
+
+    def first_rows_deadline(self, watch: Watch) -> FirstRowsDeadline:
+        """The job's `queryTimeOut` for a query that is about to run."""
+        seconds = self.parameter.get("queryTimeOut") or 0
+        return FirstRowsDeadline(
+            seconds, watch, lambda message: self.database.error(DataError, f"read {self.source_label}: {message}")
+        )
 
     def key_literal(self, name: str, text: str) -> str:  # noqa: ARG002  # types differ elsewhere
         """A value of a column, given as text, as an SQL literal."""
