@@ -125,7 +125,11 @@ class MySQLReader(RelationalReader):
         kind, quoted = self._type_of(cursor, key), self.database.quote(key)
         if not kind.has_order:
             return Sample(rows or 0, ())
-        share = min(1.0, SAMPLED_ROWS / rows) if rows else 1.0
+        if rows is None:
+            # A query's keys may be more than the memory holds; how many there are, only a count tells.
+            cursor.execute(f"SELECT COUNT(*) FROM {self.relation}{where}")
+            rows = int(cursor.fetchone()[0])
+        share = min(1.0, SAMPLED_ROWS / max(1, rows))
         drawn = f" AND RAND(1) < {share:.9f}" if share < 1 else ""
         cursor.execute(f"SELECT {kind.key_text(quoted)} FROM {self.relation}{where}{drawn} ORDER BY {quoted}")
         keys = [_text(key) for (key,) in cursor.fetchall()]
