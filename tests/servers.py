@@ -183,7 +183,7 @@ class Database(abc.ABC):
         """All rows of a query."""
         with contextlib.closing(self.connect()) as connection, contextlib.closing(connection.cursor()) as cursor:
             cursor.execute(statement)
-            return list(cursor.fetchall())
+            return [tuple(row) for row in cursor.fetchall()]
 
 
 class PostgresDatabase(Database):

@@ -49,15 +49,17 @@ ENDING = frozenset({241, 245, 8114, 9400})
 SETUP = r"""
 CREATE SCHEMA IF NOT EXISTS dbo;
 CREATE SCHEMA IF NOT EXISTS sys;
+CREATE CAST (varchar AS uuid) WITH INOUT AS IMPLICIT;
+CREATE CAST (text AS uuid) WITH INOUT AS IMPLICIT;
 CREATE TABLE IF NOT EXISTS sys.declared (relid oid, attnum smallint, declared text, PRIMARY KEY (relid, attnum));
 CREATE OR REPLACE FUNCTION sys.temporal(value text, kind text, digits integer) RETURNS text
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  part text[] := regexp_match(value,
-    '^(?:(\d{4}-\d\d-\d\d))?[ T]?(?:(\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?)? ?([+-]\d\d:\d\d|Z)?$');
-  moment timestamp; ticks bigint; unit bigint := 10 ^ (7 - digits); fraction text;
+  part text[]; moment timestamp; ticks bigint; unit bigint := 10 ^ (7 - digits); fraction text;
 BEGIN
-  IF value IS NULL THEN RETURN NULL; END IF;
+  IF value IS NULL OR (kind = 'datetime2' AND digits = 7 AND value ~ '^.{10} .{8}\.\d{7}$') THEN RETURN value; END IF;
+  part := regexp_match(value,
+    '^(?:(\d{4}-\d\d-\d\d))?[ T]?(?:(\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?)? ?([+-]\d\d:\d\d|Z)?$');
   IF part IS NULL THEN RAISE SQLSTATE '22007' USING MESSAGE = 'Conversion failed: ' || value; END IF;
   moment := coalesce(part[1], '1900-01-01')::date + coalesce(part[2], '00:00:00')::time;
   ticks := rpad(coalesce(part[3], ''), 7, '0')::bigint;
@@ -199,11 +201,12 @@ class Session(socketserver.BaseRequestHandler):
 
     def _send(self, data: bytes) -> None:
         size = self.packet - 8
-        out = bytearray()
         pieces = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
         for number, piece in enumerate(pieces, 1):
-            out += PACKET.pack(4, number == len(pieces), len(piece) + 8, 51, number & 255, 0) + piece
-        self.request.sendall(out)
+            if number % 64 == 0 and self.connection is not None and select.select([self.connection], [], [], 0)[0]:
+                raise EOFError("the session was ended")  # PostgreSQL speaks unasked when it goes
+            head = PACKET.pack(4, number == len(pieces), len(piece) + 8, 51, number & 255, 0)
+            self.request.sendall(head + piece)
 
     # Logins and transactions
 
@@ -349,6 +352,8 @@ class Session(socketserver.BaseRequestHandler):
             self._end(head.split()[0])
 
     def _execute(self, text: str) -> tuple[Any, list[Declared]]:
+        text = re.sub(r"\b0x(?![0-9A-Fa-f])", "CAST('' AS varbinary(1))", text)  # sqlglot takes it for a name
+        text = re.sub(r"(?i)\bntext\b", "nvarchar(max)", text)  # sqlglot takes it for text
         try:
             parsed = sqlglot.parse_one(text, read="tsql")
         except sqlglot.errors.ParseError as error:

@@ -144,7 +144,7 @@ class SQLServer(Database):
             return AccessDeniedError(message)
         if number in _MISSING_NUMBERS or any(words in text for words in _MISSING_WORDS):
             return NotFoundError(message)
-        if "Timeout expired" in text or "Query timeout" in text:
+        if "Timeout expired" in text and "connecting" not in text:
             return DataError(f"{message} (queryTimeOut sets the seconds allowed)")
         if "certificate" in text.lower():
             message += " (trustServerCertificate=true in jdbcUrl accepts any certificate)"

@@ -150,6 +150,14 @@ def test_a_lost_connection_while_reading_is_an_error_not_an_end(database: Databa
     if isinstance(database, PostgresDatabase):
         database.execute("CREATE TABLE big AS SELECT n, repeat('x', 1000) FROM generate_series(1, 60000) n")
         query = "SELECT * FROM big"
+    if isinstance(database, SQLServerDatabase):
+        digits = "(VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))"
+        five = " CROSS JOIN ".join(f"{digits} AS d{place} (n)" for place in range(5))
+        database.execute(
+            "CREATE TABLE big (n int, t varchar(1000))",
+            f"INSERT INTO big SELECT d0.n, REPLICATE('x', 1000) FROM {five} WHERE d0.n < 6",
+        )
+        query = "SELECT * FROM big"
     source = reader(database, None, customSql=query)
     (split,) = source.splits()
     batches = source.read(split)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from airflow_provider_flinkx.plugins.base import Reader
@@ -37,21 +39,21 @@ KEYS = {
     "double": (("float8", "n / 7.0::float8"), ("double", "n / 7.0E0")),
     "uuid": (("uuid", "md5(n::text)::uuid"), ("binary(16)", "UNHEX(MD5(n))")),
 }
-#: what: SQL Server type, and the value for n; the stand-in has no functions of dates.
-SQLSERVER_KEYS: dict[str, tuple[str, Callable[[int], str]]] = {
+#: what: SQL Server type, and the text of the value for n; the stand-in has no functions of dates.
+SQLSERVER_KEYS: dict[str, tuple[str, Callable[[int], str | None]]] = {
     "even": ("bigint", str),
     "negative": ("integer", lambda n: str(n - 10000)),
     "skewed": ("bigint", lambda n: str(n * n * n)),
-    "with nulls": ("integer", lambda n: "NULL" if n % 5 == 0 else str(n)),
+    "with nulls": ("integer", lambda n: None if n % 5 == 0 else str(n)),
     "few values": ("integer", lambda n: str(n % 3)),
-    "text": ("nvarchar(40)", lambda n: f"N'{n * 7919 % 20011}'"),
-    "mixed case": ("varchar(40)", lambda n: f"'{'aA'[n % 2]}{n * 7919 % 20011}'"),
-    "quotes": ("varchar(40)", lambda n: f"'a''\\{n}'"),
-    "date": ("date", lambda n: f"'{FIRST_DAY + timedelta(days=n % 4000):%Y-%m-%d}'"),
-    "timestamp": ("datetime2(7)", lambda n: f"'{FIRST_DAY + n * timedelta(seconds=1, microseconds=1)}'"),
+    "text": ("nvarchar(40)", lambda n: str(n * 7919 % 20011)),
+    "mixed case": ("varchar(40)", lambda n: f"{'aA'[n % 2]}{n * 7919 % 20011}"),
+    "quotes": ("varchar(40)", lambda n: f"a'\\{n}"),
+    "date": ("date", lambda n: f"{FIRST_DAY + timedelta(days=n % 4000):%Y-%m-%d}"),
+    "timestamp": ("datetime2(7)", lambda n: str(FIRST_DAY + n * timedelta(seconds=1, microseconds=1))),
     "decimal": ("decimal(20,5)", lambda n: f"{n / 7:.5f}"),
     "double": ("float", lambda n: repr(n / 7)),
-    "uuid": ("uniqueidentifier", lambda n: f"'{uuid.UUID(int=n * 7919 % 20011 << 100)}'"),
+    "uuid": ("uniqueidentifier", lambda n: str(uuid.UUID(int=n * 7919 % 20011 << 100))),
 }
 
 
@@ -71,7 +73,14 @@ def right(mariadb: MariadbDatabase) -> Database:
 
 @pytest.fixture(scope="module")
 def third(sqlserver: SQLServerDatabase) -> Database:
-    return sqlserver.fresh_database()
+    database = sqlserver.fresh_database()
+    database.execute(f"CREATE TABLE numbers (n int, {', '.join(f'[{kind}] nvarchar(60)' for kind in SQLSERVER_KEYS)})")
+    rows: dict[str, Any] = {"n": pa.array(range(1, ROWS + 1), pa.int32())}
+    for kind, (_, value) in SQLSERVER_KEYS.items():
+        rows[kind] = pa.array([value(n) for n in range(1, ROWS + 1)], pa.string())
+    with contextlib.closing(database.connect()) as connection, contextlib.closing(connection.cursor()) as cursor:
+        cursor.bulkcopy_arrow("numbers", pa.table(rows))
+    return database
 
 
 @pytest.fixture(params=["left", "right", "third"])
@@ -96,17 +105,14 @@ def make(database: Database, kind: str, constraint: str = "") -> None:
 
 
 def make_on_sqlserver(database: Database, kind: str, constraint: str) -> None:
-    declared, value = SQLSERVER_KEYS[kind]
+    declared, _ = SQLSERVER_KEYS[kind]
     # A unique column of SQL Server may be null once.
     null = "NOT NULL" if constraint == "PRIMARY KEY" else "NULL"
     database.execute(
         "DROP VIEW IF EXISTS v",
         "DROP TABLE IF EXISTS t",
         f"CREATE TABLE t (n integer, k {declared} {null} {constraint})",
-        *(
-            "INSERT INTO t VALUES " + ", ".join(f"({n}, {value(n)})" for n in range(first, first + 1000))
-            for first in range(1, ROWS + 1, 1000)
-        ),
+        f"INSERT INTO t SELECT n, CAST([{kind}] AS {declared}) FROM numbers",
     )
 
 
@@ -180,7 +186,7 @@ def test_an_incremental_read_goes_on_where_the_last_one_ended(database: Database
     assert len(end) == 16
 
     if isinstance(database, SQLServerDatabase):
-        addition = SQLSERVER_KEYS["timestamp"][1](ROWS + 1)
+        addition = f"'{SQLSERVER_KEYS['timestamp'][1](ROWS + 1)}'"
     else:
         addition = KEYS["timestamp"][isinstance(database, MariadbDatabase)][1].replace("n *", f"{ROWS + 1} *")
     database.execute(f"INSERT INTO t SELECT {ROWS + 1}, {addition}")
