@@ -3,7 +3,8 @@
 Loading and checking some ten thousand classes is a third of what the driver's JVM does for a small job; with an
 archive of them it is nearly free. The first JVM of a kind writes down which classes it loads. When its job has
 ended well, a process of the lowest priority makes the archive from the list, and ends. Every later JVM maps the
-archive. Java itself checks that an archive fits, and goes on without it if not.
+archive. Java itself checks that an archive fits, and goes on without it if not; one that Java cannot start with
+is removed.
 
 Nothing here may fail a job: whatever goes wrong, Java starts as it does without an archive.
 """
@@ -90,6 +91,13 @@ class ClassArchive:
             return []
         os.utime(self.file)
         return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.file}"]
+
+    def discard(self) -> None:
+        """Remove the archive, with which Java did not start."""
+        if not self._wanted:
+            _LOG.warning("Java did not start with the archive of its classes, which is removed: %s", self.file)
+            with contextlib.suppress(OSError):
+                self.file.unlink()
 
     def start_making(self) -> None:
         """Start to make the archive, if there is none, from the classes that the JVM has loaded so far.

@@ -34,11 +34,8 @@ class JavaProcess:
         pyflink.prepare_environment_variables(environment)
         self._connection = folder / "gateway"
         self._archive = _archive(pyflink, environment, folder, purpose)
-        options = [environment.get("JDK_JAVA_OPTIONS", ""), *(self._archive.options() if self._archive else [])]
-        environment = {**environment, "JDK_JAVA_OPTIONS": " ".join(options).strip()}
-        self._process: subprocess.Popen[bytes] = pyflink.launch_gateway_server_process(environment, _GATEWAY)
-        # PyFlink opens a pipe for it that nobody reads: after 64 kB the JVM, and Python in it, would wait forever.
-        threading.Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
+        self._environment = environment
+        self._process = self._launch(self._archive.options() if self._archive else [])
 
     def gateway(self) -> Any:
         """PyFlink's gateway, with this JVM behind it."""
@@ -63,11 +60,30 @@ class JavaProcess:
 
     def _hand_over(self, environment: Mapping[str, str], _arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         """What PyFlink calls to start a JVM: the gateway's address appears where PyFlink looks for it."""
-        while self._process.poll() is None and not self._connection.exists():
-            time.sleep(0.01)
+        self._await_connection()
+        if self._process.poll() is not None and self._archive is not None:
+            # Java goes on without an archive that does not fit, but ends when one is cut.
+            self._archive.discard()
+            self._archive = None
+            self._process = self._launch([])
+            self._await_connection()
         if self._connection.exists():
             self._connection.replace(environment[_CONNECTION_VARIABLE])
         return self._process
+
+    def _launch(self, options: Sequence[str]) -> subprocess.Popen[bytes]:
+        from pyflink import pyflink_gateway_server as pyflink
+
+        all_options = " ".join([self._environment.get("JDK_JAVA_OPTIONS", ""), *options])
+        environment = {**self._environment, "JDK_JAVA_OPTIONS": all_options.strip()}
+        process: subprocess.Popen[bytes] = pyflink.launch_gateway_server_process(environment, _GATEWAY)
+        # PyFlink opens a pipe for it that nobody reads: after 64 kB the JVM, and Python in it, would wait forever.
+        threading.Thread(target=_pass_on, args=(process.stderr,), daemon=True).start()
+        return process
+
+    def _await_connection(self) -> None:
+        while self._process.poll() is None and not self._connection.exists():
+            time.sleep(0.01)
 
 
 def _archive(pyflink: Any, environment: Mapping[str, str], folder: Path, purpose: str) -> ClassArchive | None:

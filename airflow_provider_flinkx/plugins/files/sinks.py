@@ -16,7 +16,7 @@ from airflow_provider_flinkx.plugins.files.text import Encoding, LineWriter, par
 #: Formats write in small steps; one request to the file system per step would be slow.
 _BUFFER_BYTES: Final = 1 << 20
 #: Rows held in memory for one Parquet row group, whatever `rowGroupSize` allows: Arrow bytes.
-_MOST_GROUP_BYTES: Final = 32 << 20
+_MOST_GROUP_BYTES: Final = 8 << 20
 
 #: File type -> `compress` -> Arrow's name (hdfs.md); the first is the default.
 COMPRESSIONS: Final[Mapping[str, Mapping[str, str]]] = {
