@@ -129,6 +129,10 @@ CREATE OR REPLACE VIEW sys.triggers AS SELECT 0::bigint AS parent_id, 0 AS is_in
   WHERE false;
 CREATE OR REPLACE VIEW sys.dm_exec_sessions AS SELECT a.pid AS session_id, a.datid::bigint AS database_id
   FROM pg_stat_activity a WHERE a.datid IS NOT NULL;
+CREATE OR REPLACE VIEW sys.dm_exec_requests AS SELECT a.pid AS session_id, a.query AS sql_handle
+  FROM pg_stat_activity a WHERE a.state = 'active';
+CREATE OR REPLACE FUNCTION sys.dm_exec_sql_text(handle text) RETURNS TABLE (text text) LANGUAGE sql IMMUTABLE
+  AS $$ SELECT handle $$;
 CREATE OR REPLACE FUNCTION sys.db_id() RETURNS bigint LANGUAGE sql STABLE
   AS $$ SELECT oid::bigint FROM pg_database WHERE datname = current_database() $$;
 """

@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import mssql_python
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_flinkx.exceptions import JobInvalidError, NotFoundError
+from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
 from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.conversion import convert, to_text
 from airflow_provider_flinkx.plugins.relational.fitting import with_texts
@@ -101,7 +102,7 @@ class SQLServerReader(RelationalReader):
             self._connection.timeout = int(self.parameter.get("queryTimeOut") or 0)
         texts_of = [place for place, _ in self._exact_texts()]
         with contextlib.closing(self._connection.cursor()) as cursor:
-            cursor.execute(statement)
+            self._execute(cursor, statement)
             for batch in self._batches(cursor):
                 yield self._tidy(batch, texts_of)
 
@@ -199,6 +200,17 @@ class SQLServerReader(RelationalReader):
         if not rows:
             raise self.database.error(NotFoundError, f"{self.source_label} has no columns")
         return [(str(row[0]), SourceType.of(str(row[1]))) for row in rows]
+
+    def _execute(self, cursor: Any, statement: str) -> None:
+        """Run a query. The driver's timeout ends with the first rows, as FlinkX's does (job.md §13)."""
+        seconds = self.parameter.get("queryTimeOut") or 0
+        try:
+            cursor.execute(statement)
+        except mssql_python.OperationalError as error:
+            if "Timeout expired" not in str(error):
+                raise
+            message = f"read {self.source_label}: no rows within {seconds} s, which is the queryTimeOut"
+            raise self.database.error(DataError, message) from error
 
     def _batches(self, cursor: Any) -> Iterator[pa.RecordBatch]:
         size = int(self.parameter.get("fetchSize") or FIRST_ROWS)

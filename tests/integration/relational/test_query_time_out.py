@@ -11,18 +11,24 @@ from airflow_provider_flinkx.exceptions import DataError
 from tests.integration.relational.moving import reader
 from tests.servers import Database
 
+_DIGITS = "(VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))"
 #: More than one batch, whose first comes at once.
 MANY_ROWS = {
     "postgresql": "SELECT n AS id, repeat('x', 1000) AS t FROM generate_series(1, 20000) n",
     "mysql": "SELECT seq AS id, REPEAT('x', 100) AS t FROM seq_1_to_60000",
+    "sqlserver": "SELECT d0.n AS id, REPLICATE('x', 1000) AS t FROM "
+    + " CROSS JOIN ".join(f"{_DIGITS} AS d{place} (n)" for place in range(5))
+    + " WHERE d0.n < 2",
 }
 SLEEP = {
     "postgresql": "SELECT n AS id FROM generate_series(1, 2) n, LATERAL (SELECT pg_sleep(600 + n)) s",
     "mysql": "SELECT seq + SLEEP(600) AS id FROM seq_1_to_2",
+    "sqlserver": "SELECT COUNT_BIG(*) AS id FROM "
+    + " CROSS JOIN ".join(f"{_DIGITS} AS forever{place} (n)" for place in range(14)),
 }
 
 
-@pytest.fixture(scope="module", params=["postgres", "mariadb"])
+@pytest.fixture(scope="module", params=["postgres", "mariadb", "sqlserver"])
 def database(request: pytest.FixtureRequest) -> Database:
     server: Database = request.getfixturevalue(request.param)
     return server.fresh_database()
@@ -39,6 +45,8 @@ def test_a_query_that_gives_nothing_is_ended_in_the_server(database: Database) -
         "AND pid <> pg_backend_pid()",
         "mysql": "SELECT count(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SLEEP(600)%' "
         "AND ID <> CONNECTION_ID()",
+        "sqlserver": "SELECT COUNT(*) FROM sys.dm_exec_requests r CROSS APPLY sys.dm_exec_sql_text(r.sql_handle) t "
+        "WHERE t.text LIKE '%forever13%' AND r.session_id <> @@SPID",
     }[database.jdbc_scheme]
     deadline = time.monotonic() + 10
     while database.query(left) != [(0,)]:
