@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_flinkx.plugins.conversion import convert
+from airflow_provider_flinkx.plugins.relational.moments import moments
 
 SECONDS_OF_DAY = 86_400
 _BYTES_OF_LARGE_VALUE = 65_536
@@ -146,10 +147,10 @@ def _times(kind: SourceType, values: Sequence[Any]) -> pa.Array:
 
 def _timestamps(kind: SourceType, values: Sequence[Any]) -> pa.Array:
     texts = pc.replace_substring_regex(pa.array(values, pa.string()), _TIMESTAMP, _WALL_CLOCK)
-    try:
-        return texts.cast(kind.arrow)
-    except pa.ArrowInvalid:
-        return texts  # 24:00:00, or a year that nanoseconds do not reach
+    if pa.types.is_string(kind.arrow):
+        return texts
+    found = moments(texts, kind.arrow.unit)
+    return texts if found is None else found
 
 
 def time_text(seconds: int) -> str:
