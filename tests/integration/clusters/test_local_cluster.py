@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from airflow_provider_flinkx.clusters import local
 from airflow_provider_flinkx.clusters.local import LocalCluster
 from airflow_provider_flinkx.exceptions import (
     ClusterError,
@@ -53,7 +56,8 @@ class RunningJob:
     """A job that runs in a thread until it has moved rows."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        self.cluster = LocalCluster()
+        self.lines: list[str] = []
+        self.cluster = LocalCluster(log=self.lines.append)
         self.error: BaseException | None = None
         self.moving = threading.Event()
         self._document = document
@@ -118,6 +122,90 @@ def test_no_password_in_arguments_or_environment(running: RunningJob) -> None:
     for pid in pids:
         for name in ("cmdline", "environ"):
             assert SECRET.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+_OF_ALL = (
+    "config overview jobs jobs/overview jars datasets taskmanagers jobmanager/config "
+    "jobmanager/environment jobmanager/log jobmanager/stdout jobmanager/logs jobmanager/metrics "
+    "jobmanager/thread-dump"
+)
+_OF_JOB = (
+    "config plan exceptions accumulators?includeSerializedValue=true checkpoints checkpoints/config "
+    "execution-result jobmanager/config jobmanager/environment jobmanager/log-url metrics status "
+    "resource-requirements"
+)
+_OF_VERTEX = (
+    "accumulators backpressure flamegraph metrics subtasktimes taskmanagers watermarks subtasks/0 "
+    "subtasks/accumulators subtasks/metrics subtasks/0/metrics subtasks/0/attempts/0 "
+    "subtasks/0/attempts/0/accumulators"
+)
+_OF_TASK_MANAGER = "log stdout logs metrics thread-dump"
+
+
+def rest_answers(address: str) -> dict[str, bytes]:
+    """Everything that Flink's REST interface says of all its jobs, by path."""
+    answers: dict[str, bytes] = {}
+    with httpx.Client(base_url=address, timeout=20) as client:
+
+        def get(path: str) -> Any:
+            response = client.get(f"/{path}")
+            if response.status_code == 200:
+                answers[path] = response.content
+            return response.json() if path in answers and answers[path][:1] == b"{" else {}
+
+        def get_all(parent: str, children: str) -> None:
+            for path in ("", *children.split()):
+                found = get(f"{parent}/{path}".strip("/"))
+                for log in found.get("logs", ()) if path == "logs" else ():
+                    get(f"{parent}/logs/{log['name']}")
+
+        get_all("", _OF_ALL)
+        for found in get("jobs")["jobs"]:
+            job = f"jobs/{found['id']}"
+            vertices = get(job)["vertices"]
+            get_all(job, _OF_JOB)
+            for vertex in vertices:
+                get_all(f"{job}/vertices/{vertex['id']}", _OF_VERTEX)
+        for manager in get("taskmanagers")["taskmanagers"]:
+            get_all(f"taskmanagers/{manager['id']}", _OF_TASK_MANAGER)
+    return answers
+
+
+def spellings(secret: str) -> list[bytes]:
+    """A text as it is, and as it may stand inside of Base64."""
+    plain = secret.encode()
+    coded = [base64.b64encode(b" " * start + plain)[4 if start else 0 : -4] for start in range(3)]
+    return [plain, *coded]
+
+
+def test_no_password_in_what_flink_says_and_writes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    addresses: list[str] = []
+    make_poll = local._progress_poll
+    monkeypatch.setattr(local, "_progress_poll", lambda *given: addresses.append(given[0]) or make_poll(*given))
+    running: RunningJob = request.getfixturevalue("running")
+
+    answers = rest_answers(addresses[0])
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    texts = answers | {name: path.read_bytes() for name, path in files.items()}
+    texts["log"] = "\n".join(running.lines).encode()
+
+    asked = " ".join(answers)
+    for part in (
+        "/config",
+        "/plan",
+        "/exceptions",
+        "/vertices/",
+        "/accumulators",
+        "taskmanagers/",
+        "jobmanager/config",
+    ):
+        assert part in asked
+    assert files
+    assert running.lines
+    holders = [name for name, text in texts.items() if any(spelling in text for spelling in spellings(SECRET))]
+    assert holders == []
 
 
 def test_cancel_leaves_no_process_and_no_file(running: RunningJob, folder: Path) -> None:
