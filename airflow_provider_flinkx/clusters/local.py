@@ -51,6 +51,7 @@ class LocalCluster:
         job_key: str,
         on_progress: Progress | None = None,
         warnings: Sequence[str] = (),
+        take_finished: bool = False,
     ) -> dict[str, Any]:
         """Run a job to its end.
 
@@ -59,6 +60,7 @@ class LocalCluster:
             job_key: name of the run, stable over retries.
             on_progress: see `Progress`.
             warnings: lines that the report repeats.
+            take_finished: whether the report of an earlier try of this key will do, when it has finished.
 
         Returns:
             The job report (docs/job-reference.md).
@@ -74,6 +76,7 @@ class LocalCluster:
                 "rest_port": free_port(),
                 "settings": self.settings,
                 "warnings": list(warnings),
+                "take_finished": take_finished,
             }
             try:
                 return _complete(self._follow(request, folder, on_progress))

@@ -9,8 +9,9 @@ import asyncio
 import base64
 import contextlib
 import json
+import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,7 +97,8 @@ class FlinkRest:
         self.addresses = tuple(addresses)
         self._answering = 0
         self._vertices_of: dict[str, Sequence[str]] = {}
-        self._verify: Any = True
+        # For http too, httpx would read the system's authorities at each request: 30 ms.
+        self._verify: Any = False
         if any(address.startswith("https:") for address in self.addresses):
             self._verify = _context(tls or Tls())
 
@@ -235,13 +237,29 @@ class FlinkRest:
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end, from code that is not asynchronous; also from a signal handler in a running loop."""
+    """Run a coroutine to its end, from code that is not asynchronous; also from a signal handler.
+
+    It runs in a thread of its own: what a signal handler raises, as Airflow's time-outs do, ends the waiting here,
+    and then the coroutine; in the midst of an event loop it could be swallowed.
+    """
+    outcome: Future[Result] = Future()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(coroutine)
+
+    def run() -> None:
+        with contextlib.closing(loop):
+            try:
+                outcome.set_result(loop.run_until_complete(task))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+        return outcome.result()
+    except BaseException:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it was the coroutine that raised
+            loop.call_soon_threadsafe(task.cancel)
+        raise
 
 
 def _context(tls: Tls) -> Any:

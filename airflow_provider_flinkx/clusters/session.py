@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from airflow_provider_flinkx.clusters.flink_configuration import read_flink_conf
 from airflow_provider_flinkx.clusters.rest import ClusterOverview, CompiledJob, FlinkRest, run_coroutine
 from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.clusters.watch import JobWatch
+from airflow_provider_flinkx.clusters.yarn import find_session
 from airflow_provider_flinkx.pipeline import failure, marks
 
 POLL_SECONDS = 2.0
@@ -41,6 +42,21 @@ class StartedJob:
     attached: bool
 
 
+@dataclass(frozen=True)
+class Located:
+    """Where a cluster is.
+
+    Args:
+        rest: its client.
+        pages: address of Flink's pages for people.
+        application_id: of the YARN application.
+    """
+
+    rest: FlinkRest
+    pages: str
+    application_id: str | None = None
+
+
 class SessionCluster:
     """Runs jobs on a standalone cluster or in a YARN session.
 
@@ -59,8 +75,7 @@ class SessionCluster:
         self.settings = settings
         self._log = log or (lambda _line: None)
         self._driver = DriverProcess(settings.python, debug)
-        self._rest: FlinkRest | None = None
-        self._ui_address: str | None = None
+        self._located: Located | None = None
         self._job_id: str | None = None
         self._cancelled = False
 
@@ -84,7 +99,7 @@ class SessionCluster:
             FlinkXError: what ended the job; `report` says how far it came.
         """
         started = self.start(document, job_key=job_key, warnings=warnings, take_finished=take_finished)
-        run_coroutine(self.follow(started.job_id, on_progress))
+        self.wait(started.job_id, on_progress)
         return self.result(started.job_id)
 
     def start(
@@ -111,7 +126,10 @@ class SessionCluster:
             self._job_id = found.job_id
             self._log(f"Attached to the Flink job {found.job_id}, which is {found.state}.")
             return StartedJob(found.job_id, attached=True)
-        self._job_id = self._submit(document, job_key, warnings)
+        if found is not None and not found.has_ended:
+            self._log(f"The Flink job {found.job_id} of an earlier try is {found.state}; waiting for its end.")
+            self.wait(found.job_id)
+        self._job_id = self._submit(document, job_key, warnings, take_finished)
         return StartedJob(self._job_id, attached=False)
 
     async def follow(self, job_id: str, on_progress: Progress | None = None, interval: float = POLL_SECONDS) -> None:
@@ -131,6 +149,23 @@ class SessionCluster:
         while not await self._look(job_id, watch, on_progress):
             await asyncio.sleep(interval)
 
+    def wait(self, job_id: str, on_progress: Progress | None = None, seconds: float | None = None) -> bool:
+        """`follow` for callers that are not asynchronous.
+
+        Args:
+            job_id: Flink's id.
+            on_progress: as for `LocalCluster.run`.
+            seconds: wait no longer than this; None: until the job ends.
+
+        Returns:
+            Whether the job has ended.
+        """
+        try:
+            run_coroutine(asyncio.wait_for(self.follow(job_id, on_progress), seconds))
+        except asyncio.TimeoutError:
+            return False
+        return True
+
     def result(self, job_id: str) -> dict[str, Any]:
         """The report of a job that has ended.
 
@@ -146,6 +181,14 @@ class SessionCluster:
         wanted = job_id or self._job_id
         if wanted is not None:
             run_coroutine(self.cancel_job(wanted))
+
+    def end(self, job_key: str) -> None:
+        """Cancel the job of this key that still runs, if any, and wait until it has ended."""
+        found = run_coroutine(self._reachable(lambda rest: rest.find(job_key)))
+        if found is not None and not found.has_ended:
+            self._log(f"Cancelling the Flink job {found.job_id}, which is {found.state}.")
+            run_coroutine(self.cancel_job(found.job_id))
+            self.wait(found.job_id)
 
     async def cancel_job(self, job_id: str) -> None:
         """Cancel a job; one that has ended stays as it is."""
@@ -171,22 +214,24 @@ class SessionCluster:
 
     def job_url(self, job_id: str) -> str:
         """Where a person sees the job in Flink's own pages."""
-        rest = run_coroutine(self._client())
-        return f"{(self._ui_address or rest.address).rstrip('/')}/#/job/running/{job_id}/overview"
+        run_coroutine(self._client())
+        assert self._located is not None
+        return f"{self._located.pages.rstrip('/')}/#/job/running/{job_id}/overview"
 
     async def _client(self) -> FlinkRest:
         """The cluster's REST client; in YARN mode its address is asked for first."""
-        if self._rest is None:
-            located, self._ui_address = await asyncio.to_thread(_locate, self.settings)
-            self._rest = located
-        return self._rest
+        if self._located is None:
+            self._located = await asyncio.to_thread(_locate, self.settings)
+            # FlinkX's rule may find another session the next time; the job is in this one.
+            self.settings = replace(self.settings, application_id=self._located.application_id)
+        return self._located.rest
 
     async def _ask(self, question: Question[Result]) -> Result:
         """Ask the cluster once. A JobManager that is gone may come back elsewhere, so it is looked for anew."""
         try:
             return await question(await self._client())
         except exceptions.ClusterUnreachableError:
-            self._rest = None
+            self._located = None
             raise
 
     async def _reachable(self, question: Question[Result]) -> Result:
@@ -234,7 +279,7 @@ class SessionCluster:
     def _complete(self, report: Mapping[str, Any], job_id: str) -> dict[str, Any]:
         return {**report, "jobId": job_id, "cluster": self.settings.mode}
 
-    def _submit(self, document: Mapping[str, Any], job_key: str, warnings: Sequence[str]) -> str:
+    def _submit(self, document: Mapping[str, Any], job_key: str, warnings: Sequence[str], take_finished: bool) -> str:
         overview = self.overview()
         self._log(f"Flink {overview.version}, {overview.free_slots} of {overview.slots} slots free.")
         brings_jar = "flink-python" not in run_coroutine(self._ask(lambda rest: rest.class_path()))
@@ -245,6 +290,7 @@ class SessionCluster:
                 "folder": folder,
                 "settings": dict(self.settings.flink),
                 "warnings": list(warnings),
+                "take_finished": take_finished,
                 "session": {
                     "flink_version": overview.version,
                     "python": self.settings.worker_python,
@@ -272,15 +318,15 @@ class SessionCluster:
             raise
 
 
-def _locate(settings: ClusterSettings) -> tuple[FlinkRest, str | None]:
-    """Client for the cluster, and the address of its pages for people where that is another one.
+def _locate(settings: ClusterSettings) -> Located:
+    """Find the cluster.
 
     Raises:
         JobFileError: when the settings do not say where it is.
         ClusterError: when YARN has no such session.
     """
     if settings.mode == "yarn":
-        raise exceptions.JobFileError("yarn mode is not in this version")
+        return _locate_on_yarn(settings)
     addresses = settings.rest_addresses
     if not addresses and settings.flink_conf is not None:
         addresses = rest_addresses(read_flink_configuration(settings.flink_conf))
@@ -288,7 +334,23 @@ def _locate(settings: ClusterSettings) -> tuple[FlinkRest, str | None]:
         raise exceptions.JobFileError(
             "standalone mode needs the cluster's REST address: give it, or the folder of its config.yaml (flinkconf)"
         )
-    return FlinkRest(addresses, settings.tls), None
+    return Located(FlinkRest(addresses, settings.tls), addresses[0])
+
+
+def _locate_on_yarn(settings: ClusterSettings) -> Located:
+    if settings.yarn_conf is None:
+        raise exceptions.JobFileError("yarn mode needs the folder of yarn-site.xml (yarnconf)")
+    session = find_session(
+        settings.yarn_conf,
+        application_id=settings.application_id,
+        name=settings.application_name,
+        queue=settings.queue,
+        kerberos=settings.kerberos,
+        tls=settings.tls,
+    )
+    has_tls = settings.flink.get("security.ssl.rest.enabled") == "true"
+    address = session.rest_address.replace("http:", "https:") if has_tls else session.rest_address
+    return Located(FlinkRest([address], settings.tls), session.tracking_url, session.application_id)
 
 
 async def _text(ask: Callable[[str], Awaitable[str]], job_id: str, mark: str) -> str:

@@ -56,12 +56,16 @@ class Dirty:
 
 @dataclass(frozen=True)
 class Setting:
-    """`job.setting`."""
+    """`job.setting`.
+
+    `exactly_once` is None where the job does not say: then a target that cannot keep a ledger does without.
+    """
 
     speed: Speed = Speed()
     error_limit: ErrorLimit = ErrorLimit()
     dirty: Dirty = Dirty()
     timezone: str = "UTC"
+    exactly_once: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def _setting(value: Mapping[str, Any], problems: Problems) -> Setting:
         error_limit=_error_limit(value["errorLimit"]) if "errorLimit" in value else ErrorLimit(),
         dirty=Dirty(dirty.get("path"), dirty.get("hadoopConfig", {}), dirty.get("format", "json")),
         timezone=_timezone(value.get("timezone", "UTC"), problems),
+        exactly_once=value.get("exactlyOnce", True if _object(value, "restore").get("isRestore") else None),
     )
 
 

@@ -71,6 +71,7 @@ class Request:
         rest_port: a free port on the loopback address for the mini-cluster's REST.
         settings: Flink settings that override ours.
         warnings: lines for the report.
+        take_finished: see `RunContext`.
         session: the cluster that the job is for; None: it runs here, in a mini-cluster.
     """
 
@@ -80,6 +81,7 @@ class Request:
     rest_port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    take_finished: bool = False
     session: Session | None = None
 
     @classmethod
@@ -113,8 +115,10 @@ def local_settings(request: Request, channels: int) -> dict[str, str]:
         "web.submit.enable": "false",
         "web.cancel.enable": "false",
         "metrics.fetcher.update-interval": "1000",
-        "taskmanager.memory.network.min": "16mb",
-        "taskmanager.memory.network.max": "16mb",
+        # Messages are small: 512 buffers of 4 kB, which is Flink's least, do what as many of 32 kB would.
+        "taskmanager.memory.segment-size": "4kb",
+        "taskmanager.memory.network.min": "2mb",
+        "taskmanager.memory.network.max": "2mb",
         "taskmanager.memory.managed.size": "16mb",
         **request.settings,
     }
@@ -213,6 +217,7 @@ class Driver:
             attempt=uuid.uuid4().hex[:12],
             channels=validation.job.setting.speed.channel,
             timezone=validation.job.setting.timezone,
+            take_finished=self.request.take_finished,
         )
         return Run(validation.job, context, one_process=self.request.session is None, warnings=self.request.warnings)
 

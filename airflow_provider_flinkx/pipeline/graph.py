@@ -16,8 +16,9 @@ from pyflink.datastream.functions import FlatMapFunction, RuntimeContext
 
 from airflow_provider_flinkx.exceptions import FlinkXError
 from airflow_provider_flinkx.pipeline import failure, marks
+from airflow_provider_flinkx.pipeline.planning import plan
 from airflow_provider_flinkx.pipeline.report import Counters
-from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync, plan
+from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync
 from airflow_provider_flinkx.plugins.base import Split
 
 SYNC_OPERATOR = "sync"
@@ -58,7 +59,7 @@ class SyncFunction(FlatMapFunction):  # type: ignore[misc]
         message = json.loads(value)
         if message["kind"] == "split":
             assert self._sync is not None
-            message = self._sync.split(Split(**message["split"]))
+            message = self._sync.split(Split(**message["split"]), ledger=message["ledger"])
             if message["kind"] == "done":
                 self._splits_done.inc()
             yield json.dumps(message)

@@ -1,10 +1,11 @@
-"""The three steps of a job without Flink: plan, sync, report. `graph.py` puts them into a Flink graph.
+"""The steps of a job without Flink: sync and report; `planning.py` is the first one. `graph.py` puts them into Flink.
 
 Steps talk in messages, plain dicts with a `kind`:
 
-    plan     {splits: total, warnings}                  plan -> (through sync) -> report
-    split    {split}                                    plan -> sync
-    done     {report}                                   sync -> report: the split is in the target
+    plan     {splits: total, ledger, warnings}          plan -> (through sync) -> report
+    split    {split, ledger}                            plan -> sync; ledger: whether the target keeps one
+    done     {report}                                   plan, sync -> report: the split is in the target
+    finished {report}                                   plan -> report: an earlier try has finished the run
     stopped  {report, early_end}                        sync -> report: rolled back, or not begun; early_end says
                                                         why the ratio of rejected rows ended the job, or is null
     failed   {report, error}: exceptions.to_json    any -> report
@@ -18,8 +19,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -36,7 +37,15 @@ from airflow_provider_flinkx.pipeline.report import (
     reason_to_end_early,
 )
 from airflow_provider_flinkx.pipeline.throttle import Throttle
-from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Split, SplitWriter, Writer
+from airflow_provider_flinkx.plugins.base import (
+    Reader,
+    Reject,
+    RunContext,
+    Split,
+    SplitWriter,
+    SplitWrittenError,
+    Writer,
+)
 from airflow_provider_flinkx.plugins.registry import plugins, split_name
 
 Message = dict[str, Any]
@@ -81,28 +90,6 @@ def _load(name: str) -> type[Any]:
     if found is None or found[0] not in plugins():
         raise exceptions.JobFileError(f"plugin {name} is not installed where the job runs")
     return plugins()[found[0]].load(found[1])
-
-
-def plan(run: Run) -> Iterator[Message]:
-    """Prepare the target and cut the source into splits."""
-    try:
-        reader = run.reader()
-        try:
-            schema = reader.schema
-            writer = run.writer(schema)
-            try:
-                writer.prepare(schema)
-            finally:
-                writer.close()
-            splits = list(reader.splits())
-        finally:
-            reader.close()
-    except Exception as error:
-        yield {"kind": "failed", "error": exceptions.to_json(error)}
-        return
-    yield {"kind": "plan", "splits": len(splits)}
-    for split in splits:
-        yield {"kind": "split", "split": asdict(split)}
 
 
 @dataclass
@@ -153,18 +140,26 @@ class Sync:
         self._reader: Reader | None = None
         self._writer: Writer | None = None
 
-    def split(self, split: Split) -> Message:
-        """Move one split and say what became of it."""
+    def split(self, split: Split, *, ledger: bool = False) -> Message:
+        """Move one split, with an entry in the target's ledger if it keeps one, and say what became of it."""
         report = SplitReport(split.index)
         if self.state.stopped:
             return self._stopped(report)
         try:
-            committed = self._move(split, report)
+            committed = self._move(split, report, ledger=ledger)
+        except SplitWrittenError:
+            return self._written(split.index)
         except Exception as error:
             self.state.stopped = True
             report.counters = report.counters.without_writes()
             return {"kind": "failed", "report": report.to_json(), "error": exceptions.to_json(error)}
         return {"kind": "done", "report": report.to_json()} if committed else self._stopped(report)
+
+    def _written(self, index: int) -> Message:
+        """The answer for a split that is in the target already."""
+        report = self._parts()[1].ledger().written(index)
+        assert report is not None, "its entry refused ours"
+        return {"kind": "done", "report": report}
 
     def _stopped(self, report: SplitReport) -> Message:
         return {"kind": "stopped", "report": report.to_json(), "early_end": self.state.early_end}
@@ -183,39 +178,56 @@ class Sync:
             self._writer = self.run.writer(self._reader.schema)
         return self._reader, self._writer
 
-    def _move(self, split: Split, report: SplitReport) -> bool:
+    def _move(self, split: Split, report: SplitReport, *, ledger: bool) -> bool:
         reader, writer = self._parts()
         reject_file = self.reject_files.open(split.index)
         target = writer.open(split, reader.schema)
-        ahead = ReadAhead(reader.read(split))
+        try:
+            self._copy(ReadAhead(reader.read(split)), target, report, reject_file)
+            if self.state.stopped:
+                target.rollback()
+                report.counters = report.counters.without_writes()
+                return False
+            report.location = dict(reader.location())
+            self._commit(target, report, ledger=ledger)
+        except SplitWrittenError:
+            target.rollback()
+            raise
+        except BaseException:
+            self.state.stopped = True
+            target.rollback()
+            raise
+        return True
+
+    def _copy(self, ahead: ReadAhead, target: SplitWriter, report: SplitReport, reject_file: RejectFile) -> None:
+        """Write all batches, or those before the job is stopped."""
         try:
             for batch in ahead:
                 before = replace(report.counters)
                 self._count(report, reject_file, Counters(numRead=len(batch.rejects)), batch.rejects)
                 for rows in self.state.throttle.pieces(batch.rows):
                     if self.state.stopped:
-                        break
+                        return
                     self.state.throttle.acquire(rows.nbytes)
                     self._write(target, rows, report, reject_file)
                 if self.state.stopped:
-                    break
+                    return
                 self._check_ratio(report.counters.numRead - before.numRead, report.counters.nErrors - before.nErrors)
-            if self.state.stopped:
-                target.rollback()
-                report.counters = report.counters.without_writes()
-                return False
-            target.commit()
-        except BaseException:
-            self.state.stopped = True
-            target.rollback()
-            raise
         finally:
             ahead.close()
             self._count(report, reject_file, Counters(readDuration=round(ahead.milliseconds)), ())
             reject_file.close()
             report.dirty_file = reject_file.path if report.counters.nErrors else None
-        report.location = dict(reader.location())
-        return True
+
+    def _commit(self, target: SplitWriter, report: SplitReport, *, ledger: bool) -> None:
+        if ledger:
+            target.record(report.to_json())
+        try:
+            target.commit()
+        except exceptions.ConnectionFailedError:
+            # It may be the answer that was lost, not the commit.
+            if not ledger or self._parts()[1].ledger().written(report.index) is None:
+                raise
 
     def _write(self, target: SplitWriter, rows: pa.RecordBatch, report: SplitReport, reject_file: RejectFile) -> None:
         started = time.monotonic()
@@ -268,6 +280,7 @@ class Report:
         self.error: Mapping[str, Any] | None = None
         self.sum = JobReport(run.job, warnings=list(run.warnings))
         self.finished = False
+        self._ledger = False
         self._started = time.monotonic()
 
     def add(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -277,8 +290,13 @@ class Report:
             FlinkXError: with the report as `report`, when the job has failed.
         """
         kind = message["kind"]
+        if kind == "finished":
+            self.finished = True
+            return dict(message["report"])
         if kind == "plan":
             self.total = self.sum.splits = message["splits"]
+            self._ledger = message["ledger"]
+            self.sum.warnings += message["warnings"]
         else:
             self._add_answer(message)
         if self._is_complete():
@@ -316,12 +334,13 @@ class Report:
             raise self._failure(self.error)
         if outcome["exceeded"]:
             raise self._failure(exceptions.to_json(exceptions.ErrorLimitExceededError(outcome["reason"])))
+        report = self._report("FINISHED")
         try:
-            self._with_writer(lambda writer: writer.finish())
+            self._with_writer(lambda writer: writer.finish(report if self._ledger else None))
         except Exception as error:
             raise self._failure(exceptions.to_json(error)) from error
         self.finished = True
-        return self._report("FINISHED")
+        return report
 
     def abort(self) -> None:
         """Remove what was not published, unless the job finished. Never raises."""

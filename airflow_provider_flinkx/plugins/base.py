@@ -86,6 +86,8 @@ class RunContext:
         timezone: `setting.timezone`, IANA name; how values without a zone are understood.
         field_names: source column names, for rejected rows; filled by the pipeline from the
             reader before the writer is made.
+        take_finished: whether this is another try of the same run: when an earlier one has finished, its
+            report is the result. Otherwise a run that has finished is run again.
     """
 
     job_key: str
@@ -93,6 +95,7 @@ class RunContext:
     channels: int = 1
     timezone: str = "UTC"
     field_names: tuple[str, ...] = ()
+    take_finished: bool = False
 
 
 class Reader(abc.ABC):
@@ -124,6 +127,59 @@ class Reader(abc.ABC):
         """Release connections; called once per task, also after an error."""
 
 
+class SplitWrittenError(Exception):
+    """Another try has committed this split; what this one wrote must be rolled back."""
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """What earlier tries of a run left in a ledger.
+
+    Args:
+        digest: tells whether it was the same job.
+        splits: the plan; its splits stay the same over all tries.
+        done: index of each split that is in the target -> its report.
+        report: the job report, when an earlier try has finished.
+    """
+
+    digest: str
+    splits: Sequence[Split]
+    done: Mapping[int, Mapping[str, Any]]
+    report: Mapping[str, Any] | None = None
+
+
+class Ledger(abc.ABC):
+    """Which splits of a run are in the target; kept in the target, and changed together with its rows.
+
+    Entries are found by `RunContext.job_key`. Every method uses a connection of its own.
+    """
+
+    @abc.abstractmethod
+    def read(self) -> KeptRun | None:
+        """What earlier tries left; makes the place for entries when it is missing.
+
+        Raises:
+            DataError: when that is not allowed.
+        """
+
+    @abc.abstractmethod
+    def begin(self, digest: str, splits: Sequence[Split], *, anew: bool) -> None:
+        """Keep the plan of a run.
+
+        Args:
+            digest: see `KeptRun`.
+            splits: the plan.
+            anew: whether to forget what is kept of the run.
+
+        Raises:
+            DataError: another try has kept its plan meanwhile.
+        """
+
+    @abc.abstractmethod
+    def written(self, index: int) -> Mapping[str, Any] | None:
+        """The report of a split that is in the target, else None."""
+
+
 class SplitWriter(abc.ABC):
     """Writes one split. Nothing of it is in the target before `commit`, where the target can do that."""
 
@@ -134,6 +190,14 @@ class SplitWriter(abc.ABC):
         Raises:
             DataError: for anything that is not a matter of single rows (a lost connection ...).
         """
+
+    def record(self, report: Mapping[str, Any]) -> None:
+        """Add the split's ledger entry to what `commit` makes durable; for writers that keep a ledger.
+
+        Raises:
+            SplitWrittenError: another try has committed the split.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def commit(self) -> None:
@@ -150,9 +214,11 @@ class Writer(abc.ABC):
     Attributes:
         published_by_finish: committed splits are invisible until `finish`, as with files; then a failed
             job has written nothing, and its report says so.
+        keeps_ledger: whether `ledger`, `resume` and `SplitWriter.record` are there.
     """
 
     published_by_finish: ClassVar[bool] = False
+    keeps_ledger: ClassVar[bool] = False
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         self.parameter = parameter
@@ -167,13 +233,25 @@ class Writer(abc.ABC):
             DataError, JobInvalidError: before any row has moved, with host and table or path.
         """
 
+    def ledger(self) -> Ledger:
+        """The ledger in this target."""
+        raise NotImplementedError
+
+    def resume(self, schema: pa.Schema) -> None:
+        """In place of `prepare`, when an earlier try has prepared the target: look at it, run no preSql."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def open(self, split: Split, schema: pa.Schema) -> SplitWriter:
         """In a task, for each split; connections are kept by the writer between splits."""
 
     @abc.abstractmethod
-    def finish(self) -> None:
-        """Once, after the last split was committed and the error limit held: postSql, publication."""
+    def finish(self, report: Mapping[str, Any] | None = None) -> None:
+        """Once, after the last split was committed and the error limit held: postSql, publication.
+
+        Args:
+            report: the job report, where it is to be kept in the ledger.
+        """
 
     @abc.abstractmethod
     def abort(self) -> None:

@@ -61,7 +61,7 @@ class FileWriter(Writer):
         """The files of a split."""
         return FileSplitWriter(self, split, TargetColumns(self.parameter, self.columns, self.sinks.file_type, schema))
 
-    def finish(self) -> None:
+    def finish(self, report: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # no ledger here
         """Publish all files."""
         mode = str(self.parameter.get("writeMode") or "append").lower()
         self.publication.publish(overwrite=mode != "append")

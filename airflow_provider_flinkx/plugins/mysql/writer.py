@@ -62,14 +62,20 @@ _TEXT_JUDGED = frozenset({"date", "time", "datetime", "timestamp"})
 
 
 class MySQLWriter(RelationalWriter):
-    """Writes a table of MySQL or MariaDB (mysql.md)."""
+    """Writes a table of MySQL or MariaDB (mysql.md).
+
+    Attributes:
+        loads: whether the server takes LOAD DATA LOCAL.
+        statement_bytes: size of an INSERT statement at most.
+    """
 
     database_class = MySQL
+    keeps_ledger = True
     database: MySQL
     _connection: pymysql.Connection[Any] | None = None
     _columns: Sequence[TargetColumn] = ()
-    _loads = False
-    _statement_bytes = 1 << 20
+    loads = False
+    statement_bytes = 1 << 20
 
     def check(self, cursor: Any, schema: pa.Schema) -> None:
         """Find the columns that are written; refuse a table that cannot take back what it got."""
@@ -86,14 +92,14 @@ class MySQLWriter(RelationalWriter):
         available = [_target(row, may_be_filled=bool(triggers)) for row in cursor.fetchall()]
         self._columns = self.chosen(available, schema)
 
-    def open(self, split: Split, schema: pa.Schema) -> MySQLSplitWriter:  # noqa: ARG002  # one target for all
+    def open(self, split: Split, schema: pa.Schema) -> MySQLSplitWriter:
         """Begin a transaction for a split."""
         if not self._columns:
             with self.database.planning(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._connection is None:
             self._connection = self._connect()
-        return MySQLSplitWriter(self, self._connection, self._columns, schema, self._loads, self._statement_bytes)
+        return MySQLSplitWriter(self, split, self._connection, self._columns, schema)
 
     def close(self) -> None:
         """Close the connection that rows are written by."""
@@ -112,8 +118,8 @@ class MySQLWriter(RelationalWriter):
                 local_files, packet = cursor.fetchone()
         except pymysql.Error as error:
             raise self.database.failure(error, "connect") from error
-        self._loads = bool(local_files) and self.mode != "update"
-        self._statement_bytes = min(int(packet) // 2, 4 << 20)
+        self.loads = bool(local_files) and self.mode != "update"
+        self.statement_bytes = min(int(packet) // 2, 4 << 20)
         return connection
 
 
@@ -123,23 +129,22 @@ class MySQLSplitWriter(RelationalSplitWriter):
     def __init__(
         self,
         writer: MySQLWriter,
+        split: Split,
         connection: pymysql.Connection[Any],
         columns: Sequence[TargetColumn],
         schema: pa.Schema,
-        loads: bool,
-        statement_bytes: int,
     ) -> None:
         zone = writer.context.timezone
         rules = [
             FitRule(column.name, column.needs_value, partial(fit_column, column, _is_bits(field), zone))
             for column, field in zip(columns, schema, strict=True)
         ]
-        super().__init__(writer, rules)
+        super().__init__(writer, rules, split)
         self.database = writer.database
         self.connection = connection
         self.columns = columns
-        self.loads = loads
-        self.statement_bytes = statement_bytes
+        self.loads = writer.loads
+        self.statement_bytes = writer.statement_bytes
         self._texts: pa.StringArray | None = None
         self._guarded("BEGIN")
 
@@ -161,6 +166,13 @@ class MySQLSplitWriter(RelationalSplitWriter):
                 raise self._failure(error) from error
             self._take_back(refusal)
         self._guarded("RELEASE SAVEPOINT flinkx")
+
+    def run_statement(self, statement: str) -> None:
+        """Run a statement in the transaction."""
+        try:
+            self.connection.query(statement)
+        except (pymysql.Error, OSError) as error:
+            raise self.database.refusal(error) or self._failure(error) from error
 
     def commit(self) -> None:
         """Commit the transaction."""

@@ -60,6 +60,7 @@ class PostgreSQLWriter(RelationalWriter):
     """Writes a table of PostgreSQL (postgresql.md)."""
 
     database_class = PostgreSQL
+    keeps_ledger = True
     database: PostgreSQL
     _rows: RowConnection | None = None
     _columns: Sequence[TargetColumn] = ()
@@ -71,14 +72,14 @@ class PostgreSQLWriter(RelationalWriter):
         self._columns = self.chosen([TargetColumn(*row) for row in cursor.fetchall()], schema)
         self._key = self._conflict_key(cursor) if self.mode != "insert" else ()
 
-    def open(self, split: Split, schema: pa.Schema) -> PostgreSQLSplitWriter:  # noqa: ARG002  # one target for all
+    def open(self, split: Split, schema: pa.Schema) -> PostgreSQLSplitWriter:  # the plan looked at it
         """Begin a transaction for a split."""
         if not self._columns:
             with self.database.planning(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._rows is None:
             self._rows = self.database.connect_rows()
-        return PostgreSQLSplitWriter(self, self._rows, self._columns, self._key)
+        return PostgreSQLSplitWriter(self, self._rows, self._columns, self._key, split)
 
     def close(self) -> None:
         """Close the connection that rows are written by."""
@@ -102,11 +103,16 @@ class PostgreSQLSplitWriter(RelationalSplitWriter):
     """Writes one split in one transaction."""
 
     def __init__(
-        self, writer: PostgreSQLWriter, rows: RowConnection, columns: Sequence[TargetColumn], key: Sequence[str]
+        self,
+        writer: PostgreSQLWriter,
+        rows: RowConnection,
+        columns: Sequence[TargetColumn],
+        key: Sequence[str],
+        split: Split,
     ) -> None:
         zone = writer.context.timezone
         rules = [FitRule(column.name, column.needs_value, partial(fit_column, column, zone)) for column in columns]
-        super().__init__(writer, rules)
+        super().__init__(writer, rules, split)
         self.database = writer.database
         self.rows = rows
         self.columns = columns
@@ -148,6 +154,13 @@ class PostgreSQLSplitWriter(RelationalSplitWriter):
             self._run(lambda: self._execute("ROLLBACK TO SAVEPOINT flinkx"))
             raise refusal from error
         self._run(lambda: self._execute("RELEASE SAVEPOINT flinkx"))
+
+    def run_statement(self, statement: str) -> None:
+        """Run a statement in the transaction."""
+        try:
+            self._execute(statement)
+        except adbc_driver_manager.Error as error:
+            raise self.database.refusal(error) or self._failure(error) from error
 
     def commit(self) -> None:
         """Commit the transaction."""

@@ -25,9 +25,13 @@ class Database(abc.ABC):
     Attributes:
         address: servers, database and login.
         session: statements to run at the start of each connection.
+        long_text: column type for texts of some megabytes.
+        table_options: what follows the columns of a CREATE TABLE of ours.
     """
 
     product: ClassVar[str]
+    long_text: ClassVar[str] = "text"
+    table_options: ClassVar[str] = ""
     schemes: ClassVar[Collection[str]]
     default_port: ClassVar[int]
 

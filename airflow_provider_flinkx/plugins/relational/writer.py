@@ -12,13 +12,22 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import JobInvalidError, NotFoundError
+from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
 from airflow_provider_flinkx.jobs.model import Column
-from airflow_provider_flinkx.plugins.base import Reject, RunContext, SplitWriter, Writer, WriteResult
+from airflow_provider_flinkx.plugins.base import (
+    Reject,
+    RunContext,
+    Split,
+    SplitWriter,
+    SplitWrittenError,
+    Writer,
+    WriteResult,
+)
 from airflow_provider_flinkx.plugins.conversion import json_row
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.fitting import FitRule, Fitted, fit
-from airflow_provider_flinkx.plugins.relational.isolation import Outcome, write_isolated
+from airflow_provider_flinkx.plugins.relational.isolation import Outcome, RowRefusedError, write_isolated
+from airflow_provider_flinkx.plugins.relational.ledger import RelationalLedger
 
 WRITE_MODES = ("insert", "replace", "update")
 
@@ -65,11 +74,30 @@ class RelationalWriter(Writer):
             self.database.run_all(cursor, "preSql", self.parameter.get("preSql") or ())
             self.check(cursor, schema)
 
-    def finish(self) -> None:
-        """Run postSql in one transaction."""
-        if statements := self.parameter.get("postSql"):
+    def resume(self, schema: pa.Schema) -> None:
+        """Look at the table; raises what `prepare` raises about it."""
+        with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            self.check(cursor, schema)
+
+    def finish(self, report: Mapping[str, Any] | None = None) -> None:
+        """Run postSql, and keep the report in the ledger, in one transaction; once for all tries of a run."""
+        statements = self.parameter.get("postSql") or ()
+        if not (statements or report):
+            return
+        try:
             with self.database.planning("postSql") as cursor:
+                if report is not None:
+                    # First, because here another try that is finishing is waited for.
+                    self.ledger().finish(cursor, report)
                 self.database.run_all(cursor, "postSql", statements)
+        except DataError:
+            kept = self.ledger().read() if report is not None else None
+            if kept is None or kept.report is None:
+                raise
+
+    def ledger(self) -> RelationalLedger:
+        """The ledger table, in the schema of the target (`ledgerTable` names another one)."""
+        return RelationalLedger(self.database, self.parameter.get("ledgerTable"), self.context.job_key)
 
     def abort(self) -> None:
         """Nothing: what was not committed is not there."""
@@ -118,9 +146,27 @@ class RelationalSplitWriter(SplitWriter):
 
     most_rows: int | None = None
 
-    def __init__(self, writer: RelationalWriter, rules: Sequence[FitRule]) -> None:
+    def __init__(self, writer: RelationalWriter, rules: Sequence[FitRule], split: Split | None = None) -> None:
         self.writer = writer
         self.rules = rules
+        self.split = split
+
+    def record(self, report: Mapping[str, Any]) -> None:
+        """Insert the split's ledger entry into its transaction."""
+        assert self.split is not None, "a writer that keeps a ledger gives its split"
+        try:
+            self.run_statement(self.writer.ledger().entry(self.split.index, report))
+        except RowRefusedError as refusal:
+            raise SplitWrittenError(refusal.message) from refusal
+
+    def run_statement(self, statement: str) -> None:
+        """Run a statement of ours in the split's transaction; for writers that keep a ledger.
+
+        Raises:
+            RowRefusedError: a key is there already.
+            DataError: for anything else.
+        """
+        raise NotImplementedError
 
     def write(self, batch: pa.RecordBatch) -> WriteResult:
         """Write a batch; rows that do not fit or are refused come back as rejects."""

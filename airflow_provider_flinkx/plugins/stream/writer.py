@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ class StreamWriter(Writer):
         delimiter = self.parameter.get("writeDelimiter") or "|"
         return StreamSplitWriter(delimiter if self.parameter.get("print") else None)
 
-    def finish(self) -> None:
+    def finish(self, report: Mapping[str, Any] | None = None) -> None:
         """Nothing to publish."""
 
     def abort(self) -> None:

@@ -379,7 +379,10 @@ def test_file_type_and_compression_in_any_case(file_type: str, compress: str) ->
         ({**job(), "version": 1}, "version: unknown key, ignored"),
         (job(setting={"speeed": {}}), "job.setting.speeed: unknown key, ignored; did you mean 'speed'?"),
         (job({**MYSQL_READER, "fetchSize": 1}), "job.content[0].reader.fetchSize: unknown key, ignored"),
-        (job(setting={"exactlyOnce": True}), "job.setting.exactlyOnce: accepted, but has no effect here"),
+        (
+            job(setting={"restore": {"isStream": True}}),
+            "job.setting.restore.isStream: accepted, but has no effect here",
+        ),
         (job(setting={"dirty": {"format": "flinkx"}}), "job.setting.dirty.format: has no effect without path"),
         ({"job": {"content": job()["job"]["content"] * 2}}, "job.content: has 2 elements, only the first is used"),
     ],
@@ -406,3 +409,18 @@ def test_stream_plugins() -> None:
     assert validation.job.content.reader.parameter["sliceRecordCount"] == [100, 5]
     assert validation.job.content.reader.columns == (Column(name="a", type="id"), Column(value="1.0"))
     assert validation.job.content.writer.parameter["print"] is False
+
+
+@pytest.mark.parametrize(
+    ("setting", "exactly_once"),
+    [
+        ({}, None),
+        ({"exactlyOnce": False}, False),
+        ({"exactlyOnce": True}, True),
+        ({"restore": {"isRestore": True, "restoreColumnName": "id"}}, True),
+        ({"restore": {"isRestore": True}, "exactlyOnce": False}, False),
+        ({"restore": {"isRestore": False}}, None),
+    ],
+)
+def test_exactly_once_and_the_block_of_flinkx(setting: dict[str, Any], exactly_once: bool | None) -> None:
+    assert valid(job(setting=setting)).job.setting.exactly_once is exactly_once

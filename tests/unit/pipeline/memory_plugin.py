@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
+from airflow_provider_flinkx.exceptions import ConnectionFailedError
 from airflow_provider_flinkx.jobs.model import Content, Dirty, Endpoint, ErrorLimit, Job, Setting, Speed
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import (
     Batch,
     Category,
+    KeptRun,
+    Ledger,
     Reader,
     Reject,
     RunContext,
     Split,
     SplitWriter,
+    SplitWrittenError,
     Writer,
     WriteResult,
 )
@@ -38,6 +43,11 @@ class Store:
     published_by_finish: bool = False
     target: list[int] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    keeps_ledger: bool = False
+    plan: tuple[str, Sequence[Split]] | None = None
+    done: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    report: Mapping[str, Any] | None = None
+    lose_answer_of_commit: int | None = None
 
     def call(self, name: str) -> None:
         self.calls.append(name)
@@ -85,13 +95,39 @@ class MemorySplitWriter(SplitWriter):
         rejects = [Reject({"id": value}, Category.DUPLICATE, "bad") for value in ids if value in self.store.bad]
         return WriteResult(len(ids) - len(rejects), rejects)
 
+    def record(self, report: Mapping[str, Any]) -> None:
+        if self.split.index in self.store.done:
+            raise SplitWrittenError
+        self.report: Mapping[str, Any] = report
+
     def commit(self) -> None:
         self.store.target += self.rows
+        if self.store.keeps_ledger:
+            self.store.done[self.split.index] = self.report
         self.store.call("commit")
+        if self.split.index == self.store.lose_answer_of_commit:
+            raise ConnectionFailedError("the answer is lost")
 
     def rollback(self) -> None:
         self.store.calls.append("rollback")
         self.rows = []
+
+
+class MemoryLedger(Ledger):
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def read(self) -> KeptRun | None:
+        if self.store.report is not None:
+            return KeptRun("", (), {}, self.store.report)
+        return KeptRun(*self.store.plan, self.store.done) if self.store.plan else None
+
+    def begin(self, digest: str, splits: Sequence[Split], *, anew: bool) -> None:
+        assert anew or not self.store.plan
+        self.store.plan, self.store.done, self.store.report = (digest, splits), {}, None
+
+    def written(self, index: int) -> Mapping[str, Any] | None:
+        return self.store.done.get(index)
 
 
 class MemoryWriter(Writer):
@@ -103,8 +139,9 @@ class MemoryWriter(Writer):
     def open(self, split: Split, schema: pa.Schema) -> SplitWriter:
         return MemorySplitWriter(self.store, split)
 
-    def finish(self) -> None:
+    def finish(self, report: Mapping[str, Any] | None = None) -> None:
         self.store.call("finish")
+        self.store.report = report
 
     def abort(self) -> None:
         self.store.call("abort")
@@ -112,6 +149,16 @@ class MemoryWriter(Writer):
 
 class FileLikeWriter(MemoryWriter):
     published_by_finish = True
+
+
+class LedgerWriter(MemoryWriter):
+    keeps_ledger = True
+
+    def ledger(self) -> Ledger:
+        return MemoryLedger(self.store)
+
+    def resume(self, schema: pa.Schema) -> None:
+        self.store.call("resume")
 
 
 @dataclass(frozen=True)
@@ -126,12 +173,14 @@ class MemoryRun(Run):
         return reader
 
     def writer(self, schema: pa.Schema) -> Writer:
-        writer = self.writer_class()({}, (), self.context)
+        writer = self.writer_class()(self.job.content.writer.parameter, (), self.context)
         assert isinstance(writer, MemoryWriter)
         writer.store = self.store
         return writer
 
     def writer_class(self) -> type[Writer]:
+        if self.store.keeps_ledger:
+            return LedgerWriter
         return FileLikeWriter if self.store.published_by_finish else MemoryWriter
 
 

@@ -15,27 +15,9 @@ from hypothesis import strategies as st
 from airflow_provider_flinkx.exceptions import ErrorLimitExceededError, FlinkXError, JobFailedError
 from airflow_provider_flinkx.jobs.model import ErrorLimit
 from airflow_provider_flinkx.pipeline.report import Counters, SplitReport
-from airflow_provider_flinkx.pipeline.steps import Report, Sync, plan
-from airflow_provider_flinkx.plugins.base import Split
+from airflow_provider_flinkx.pipeline.steps import Report
+from tests.running import run_job
 from tests.unit.pipeline.memory_plugin import MemoryRun, Store, memory_run
-
-
-def run_job(run: MemoryRun) -> tuple[dict[str, Any], Counters]:
-    """Run a job as Flink would with one channel; messages pass through JSON."""
-    live = Counters()
-    sync = Sync(run, live.add)
-    report = Report(run)
-    result = None
-    try:
-        for message in plan(run):
-            wire = json.loads(json.dumps(message))
-            answer = sync.split(Split(**wire["split"])) if wire["kind"] == "split" else wire
-            result = report.add(json.loads(json.dumps(answer))) or result
-    finally:
-        sync.close()
-        report.abort()
-    assert result is not None
-    return result, live
 
 
 def new_run(store: Store, **options: Any) -> MemoryRun:
@@ -126,7 +108,7 @@ def test_a_ratio_is_judged_over_whole_batches() -> None:
 def test_what_ended_the_job_stands_when_good_rows_follow() -> None:
     """Another channel may have read good rows since; its split was rolled back all the same."""
     report = Report(new_run(Store(), limit=ErrorLimit(None, 1.0)))
-    report.add({"kind": "plan", "splits": 2})
+    report.add({"kind": "plan", "splits": 2, "ledger": False, "warnings": []})
     stopped = {"kind": "stopped", "early_end": "too many"}
     report.add(stopped | {"report": SplitReport(0, Counters(numRead=100_000, nErrors=1_500)).to_json()})
     with pytest.raises(ErrorLimitExceededError, match="too many") as caught:

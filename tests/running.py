@@ -1,0 +1,30 @@
+"""Runs plan, sync and report as Flink would with one channel, but in this process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_provider_flinkx.pipeline.planning import plan
+from airflow_provider_flinkx.pipeline.report import Counters
+from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync
+from airflow_provider_flinkx.plugins.base import Split
+
+
+def run_job(run: Run) -> tuple[dict[str, Any], Counters]:
+    """Run a job to its end; messages pass through JSON. Gives the report, and the sum of the live counters."""
+    live = Counters()
+    sync = Sync(run, live.add)
+    report = Report(run)
+    result = None
+    try:
+        for message in plan(run):
+            wire = json.loads(json.dumps(message))
+            if wire["kind"] == "split":
+                wire = sync.split(Split(**wire["split"]), ledger=wire["ledger"])
+            result = report.add(json.loads(json.dumps(wire))) or result
+    finally:
+        sync.close()
+        report.abort()
+    assert result is not None
+    return result, live

@@ -1,0 +1,95 @@
+"""A run that is tried again goes on where the last try stopped; over lists in memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_flinkx.exceptions import FlinkXError, JobInvalidError
+from airflow_provider_flinkx.pipeline.steps import Sync
+from tests.running import run_job
+from tests.unit.pipeline.memory_plugin import MemoryRun, Store, memory_run
+
+SPLITS = [[1, 2], [3, 4], [5, 6]]
+
+
+def next_try(store: Store, *, take_finished: bool = False, parameter: Mapping[str, Any] | None = None) -> MemoryRun:
+    run = memory_run(store, attempt=uuid.uuid4().hex)
+    job = run.job
+    if parameter is not None:
+        endpoint = replace(job.content.writer, parameter=parameter)
+        document = {"job": {"content": [{"writer": {"parameter": parameter}}]}}
+        job = replace(job, content=replace(job.content, writer=endpoint), document=document)
+    return replace(run, job=job, context=replace(run.context, take_finished=take_finished))
+
+
+def broken(**trouble: Any) -> Store:
+    """A target after a try that failed."""
+    store = Store(splits=SPLITS, bad={2}, keeps_ledger=True, **trouble)
+    with pytest.raises(FlinkXError):
+        run_job(next_try(store))
+    for name in trouble:
+        setattr(store, name, None)
+    store.calls.clear()
+    return store
+
+
+@pytest.mark.parametrize("trouble", [{"fail_writing_split": 1}, {"fail_reading_split": 2}])
+def test_the_next_try_goes_on(trouble: dict[str, int]) -> None:
+    store = broken(**trouble)
+    report, _ = run_job(next_try(store))
+    assert sorted(store.target) == [1, 3, 4, 5, 6]
+    assert (report["numRead"], report["numWrite"], report["nErrors"]) == (6, 5, 1)
+    assert (report["splits"], report["splitsDone"]) == (3, 3)
+    assert "resume" in store.calls
+    assert "prepare" not in store.calls
+    assert any("earlier try had written" in line for line in report["warnings"])
+
+
+def test_a_finish_that_fails_is_repeated_without_rows() -> None:
+    store = broken(fail_at="finish")
+    report, _ = run_job(next_try(store))
+    assert sorted(store.target) == [1, 3, 4, 5, 6]
+    assert report["numWrite"] == 5
+
+
+def test_a_lost_answer_is_no_lost_split() -> None:
+    store = Store(splits=SPLITS, keeps_ledger=True, lose_answer_of_commit=1)
+    report, _ = run_job(next_try(store))
+    assert sorted(store.target) == [1, 2, 3, 4, 5, 6]
+    assert report["numWrite"] == 6
+
+
+def test_a_split_that_another_try_has_committed_is_left_to_it() -> None:
+    store = Store(splits=SPLITS, keeps_ledger=True)
+    run = next_try(store)
+    run_job(run)
+    split = run.reader().splits()[1]
+    answer = Sync(next_try(store), lambda _added: None).split(split, ledger=True)
+    assert answer == {"kind": "done", "report": store.done[1]}
+    assert sorted(store.target) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_is_run_again_or_its_report_taken() -> None:
+    store = Store(splits=SPLITS, keeps_ledger=True)
+    first, _ = run_job(next_try(store))
+    taken, _ = run_job(next_try(store, take_finished=True))
+    assert taken == first
+    assert sorted(store.target) == [1, 2, 3, 4, 5, 6]
+    again, _ = run_job(next_try(store))
+    assert again["numWrite"] == 6
+    assert len(store.target) == 12
+
+
+def test_another_job_does_not_go_on_where_the_first_one_stopped() -> None:
+    store = broken(fail_writing_split=1)
+    with pytest.raises(JobInvalidError, match="has written 1 of 3 splits"):
+        run_job(next_try(store, parameter={"column": ["other"]}))
+    report, _ = run_job(next_try(store, parameter={"column": ["other"], "preSql": ["delete"]}))
+    assert "prepare" in store.calls
+    assert report["numRead"] == 6
+    assert any("begins anew" in line for line in report["warnings"])
