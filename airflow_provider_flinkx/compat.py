@@ -12,18 +12,24 @@ __all__ = [
     "AirflowNotFoundException",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "Connection",
     "Context",
+    "XCom",
+    "conf",
     "mask_secret",
 ]
 
 try:
-    from airflow.sdk import DAG, BaseOperator, Connection, Context
+    from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, Connection, Context
+    from airflow.sdk.execution_time.xcom import XCom
     from airflow.sdk.log import mask_secret
 except ImportError:  # 2.11
     from airflow.models.baseoperator import BaseOperator
+    from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.models.connection import Connection
     from airflow.models.dag import DAG
+    from airflow.models.xcom import XCom
     from airflow.utils.context import Context
     from airflow.utils.log.secrets_masker import mask_secret
 
@@ -36,3 +42,8 @@ try:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 except ImportError:  # 2.11, 3.0, 3.1
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+
+try:
+    from airflow.sdk.configuration import conf
+except ImportError:  # 2.11, 3.0, 3.1
+    from airflow.configuration import conf

@@ -29,6 +29,8 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [_modules("airflow_provider_flinkx.operators.sync")],
         "hooks": [_modules(*hook_modules)],
+        "triggers": [_modules("airflow_provider_flinkx.triggers.sync")],
+        "extra-links": ["airflow_provider_flinkx.links.FlinkJobLink"],
         "connection-types": [declared.provider_info() for declared in types],
     }
 

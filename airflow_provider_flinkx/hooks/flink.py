@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,6 +47,7 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         *,
         job_key: str,
         on_progress: Callable[[Mapping[str, Any]], None],
+        take_finished: bool = False,
     ) -> dict[str, Any]:
         """Resolve the job's connections, validate it, and run it to its end.
 
@@ -53,6 +55,7 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
             document: the job as plain JSON.
             job_key: name of the run, stable over retries.
             on_progress: see `LocalCluster.run`.
+            take_finished: whether this is a later try of the same run, see `LocalCluster.run`.
 
         Returns:
             The job report.
@@ -60,19 +63,56 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         Raises:
             FlinkXError: what is wrong with the job or ended it.
         """
+        resolved, warnings = self._prepare(document)
+        self._running = cluster = self.cluster()
+        return cluster.run(
+            resolved, job_key=job_key, on_progress=on_progress, warnings=warnings, take_finished=take_finished
+        )
+
+    def start(self, document: Mapping[str, Any], *, job_key: str, take_finished: bool = False) -> str:
+        """Like `run`, but on a cluster that outlives the job, and without waiting for it.
+
+        Args: as for `run`. A later try attaches to the job of this key that runs or has finished. A first try
+        cancels one that still runs: it belongs to a task that was cleared, or ended without its operator.
+
+        Returns:
+            Flink's id of the job.
+
+        Raises:
+            FlinkXError: when it cannot be submitted.
+        """
+        session = self._session()
+        resolved, warnings = self._prepare(document)
+        self._running = session
+        if not take_finished:
+            session.end(job_key)
+        return session.start(resolved, job_key=job_key, warnings=warnings, take_finished=take_finished).job_id
+
+    def cancel(self) -> None:
+        """Cancel the job that this hook runs or has started, if any; it is gone within ten seconds."""
+        if self._running is not None:
+            self._running.cancel()
+
+    @cached_property
+    def session(self) -> SessionCluster | None:
+        """The cluster that outlives its jobs; None in local mode."""
+        cluster = self.cluster()
+        return cluster if isinstance(cluster, SessionCluster) else None
+
+    def _session(self) -> SessionCluster:
+        if self.session is None:
+            raise JobFileError("in local mode a job cannot outlive its driver: run it")
+        return self.session
+
+    def _prepare(self, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
+        """The job with its connections resolved, secrets hidden; and what is odd about it, which is logged."""
         resolved = resolve(document, connection_parameters)
         for secret in secrets_of(resolved):
             mask_secret(secret)
         warnings = validate(resolved, schema_of=schema_of, remarks_of=remarks_of).warnings
         for warning in warnings:
             self.log.warning("%s", warning)
-        self._running = cluster = self.cluster()
-        return cluster.run(resolved, job_key=job_key, on_progress=on_progress, warnings=warnings)
-
-    def cancel(self) -> None:
-        """Cancel the job that `run` runs, if any; it is gone within ten seconds."""
-        if self._running is not None:
-            self._running.cancel()
+        return resolved, warnings
 
     def cluster(self) -> LocalCluster | SessionCluster:
         """The cluster of the connection; nothing is started or connected yet.

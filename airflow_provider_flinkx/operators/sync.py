@@ -5,15 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_flinkx.compat import AirflowException, AirflowFailException, BaseOperator
-from airflow_provider_flinkx.exceptions import ErrorLimitExceededError, FlinkXError, JobFileError
+from airflow_provider_flinkx.clusters.session import SessionCluster
+from airflow_provider_flinkx.compat import AirflowException, AirflowFailException, BaseOperator, conf
+from airflow_provider_flinkx.exceptions import (
+    ErrorLimitExceededError,
+    FlinkXError,
+    JobFileError,
+    VersionMismatchError,
+    from_json,
+)
 from airflow_provider_flinkx.hooks.flink import FlinkClusterHook
+from airflow_provider_flinkx.hooks.progress import ProgressLog, summary
 from airflow_provider_flinkx.jobs.references import mask
-from airflow_provider_flinkx.operators.progress import ProgressLog, summary
+from airflow_provider_flinkx.links import FlinkJobLink, push_job_url
 from airflow_provider_flinkx.operators.rendering import render_job
+from airflow_provider_flinkx.triggers.sync import FlinkXSyncTrigger
 
 if TYPE_CHECKING:
     import jinja2
@@ -21,9 +31,11 @@ if TYPE_CHECKING:
     from airflow_provider_flinkx.compat import Context
 
 #: Errors that trying again does not mend.
-FINAL_ERRORS = (JobFileError, ErrorLimitExceededError)
+FINAL_ERRORS = (JobFileError, ErrorLimitExceededError, VersionMismatchError)
 #: Parts of the report that are XComs of their own.
 SEPARATE_XCOMS = ("error_limit", "dirty_data")
+#: A job that ends within this many seconds is waited for in the worker.
+GRACE_SECONDS = 10.0
 _JOB_KEY_LENGTH = 200
 _HASH_LENGTH = 12
 
@@ -32,7 +44,10 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
     """Runs a FlinkX job and ends with its report.
 
     XComs, pushed before a failure as well: `return_value` (the report), `error_limit`, `dirty_data`.
-    A wrong job and an exceeded error limit fail the task without a retry.
+    A wrong job, an exceeded error limit and a cluster of another version fail the task without a retry.
+
+    On a cluster the job is named after the task's run: a retry goes on with the job that is there. A task that was
+    cleared runs anew.
 
     Args:
         job: the job as a dict, as JSON text (read as leniently as FlinkX does), or the path of a `.json` file,
@@ -40,12 +55,15 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
             JSON before it is rendered is rendered as a whole.
         flink_conn_id: connection of type `flink`; without a `flink_default` the job runs in local mode.
         mode: overrides the connection's mode.
+        deferrable: whether to wait in the triggerer, which frees the worker; not in local mode, where the job
+            runs in the worker itself.
     """
 
     template_fields: Sequence[str] = ("job", "flink_conn_id")
     # No template_ext: Airflow would take every text in the job that ends in .json for a template file,
     # and keep the file's text, passwords included, with the serialized DAG.
     template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json"}
+    operator_extra_links = (FlinkJobLink(),)
     ui_color = "#e6526f"
 
     def __init__(
@@ -54,12 +72,15 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         job: Mapping[str, Any] | str,
         flink_conn_id: str = "flink_default",
         mode: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.job = job
         self.flink_conn_id = flink_conn_id
         self.mode = mode
+        self.deferrable = deferrable
+        self._left_job_key: str | None = None
         # The rendered job, passwords included; it is never stored.
         self.document: Mapping[str, Any] | None = None
 
@@ -106,21 +127,98 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
             AirflowFailException: the job is wrong, or rejected more rows than it may.
             AirflowException: it failed otherwise, and may be tried again.
         """
-        assert self.document is not None, "the job is rendered before it is executed"
         instance = context["ti"]
-        key = job_key(instance.dag_id, instance.run_id, instance.task_id, instance.map_index)
-        self.log.info("The job's key is %s.", key)
+        self.log.info("The job's key is %s.", job_key(instance))
         try:
-            report = self.hook.run(self.document, job_key=key, on_progress=ProgressLog(self.log))
+            session = self.hook.session
+            report = self._run_locally(instance) if session is None else self._run_in(session, instance)
         except FlinkXError as error:
-            self._tell(error, instance)
-            raise (AirflowFailException if isinstance(error, FINAL_ERRORS) else AirflowException)(str(error)) from None
-        self.log.info("The job has finished: %s.", summary(report))
-        return _push_parts(instance, report)
+            self._fail(error, instance)
+        return self._finish(report, instance)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on after the trigger's event, in a new process; ends as `execute` does."""
+        instance = context["ti"]
+        try:
+            if event["error"]:
+                raise from_json(event["error"])
+            assert self.hook.session is not None, "the connection was that of a cluster when the task was deferred"
+            report = self.hook.session.result(event["job_id"])
+        except FlinkXError as error:
+            self._fail(error, instance)
+        return self._finish(report, instance)
+
+    def pre_execute(self, context: Context) -> None:
+        """Note the job that a process before this one has left.
+
+        Airflow 2 resumes a task that has timed out only to call its `on_kill`.
+        """
+        super().pre_execute(context)
+        if getattr(context["ti"], "next_method", None):
+            self._left_job_key = job_key(context["ti"])
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's way back from the trigger, also when that timed out or broke: then the job is cancelled."""
+        if next_method != self.execute_complete.__name__:
+            self._end(job_key(context["ti"]))
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Cancel the job; it is gone within ten seconds."""
-        self.hook.cancel()
+        if self._left_job_key is not None:
+            self._end(self._left_job_key)
+        else:
+            self.hook.cancel()
+
+    def _run_locally(self, instance: Any) -> dict[str, Any]:
+        if self.deferrable:
+            self.log.info("The task is not deferred: in local mode the job runs in the worker.")
+        assert self.document is not None, "the job is rendered before it is executed"
+        return self.hook.run(
+            self.document,
+            job_key=job_key(instance),
+            on_progress=ProgressLog(self.log),
+            take_finished=is_retry(instance, self.retries),
+        )
+
+    def _run_in(self, session: SessionCluster, instance: Any) -> dict[str, Any]:
+        """Start the job, or attach to it, and wait for its end, here or in the triggerer."""
+        assert self.document is not None, "the job is rendered before it is executed"
+        job_id = self.hook.start(
+            self.document, job_key=job_key(instance), take_finished=is_retry(instance, self.retries)
+        )
+        push_job_url(instance, session.job_url(job_id))
+        if not session.wait(job_id, ProgressLog(self.log), GRACE_SECONDS if self.deferrable else None):
+            self.defer(
+                trigger=FlinkXSyncTrigger(self.flink_conn_id, self.mode, job_id),
+                method_name=self.execute_complete.__name__,
+                timeout=self._time_left(instance),
+            )
+        return session.result(job_id)
+
+    def _time_left(self, instance: Any) -> timedelta | None:
+        """Of `execution_timeout`, which Airflow 3 does not apply to a deferred task by itself."""
+        if self.execution_timeout is None:
+            return None
+        deadline: datetime = instance.start_date + self.execution_timeout
+        return deadline - datetime.now(timezone.utc)
+
+    def _end(self, key: str) -> None:
+        """Cancel the job of this key in the cluster; without a cluster that answers nothing can be done."""
+        try:
+            if self.hook.session is not None:
+                self.hook.session.end(key)
+        except FlinkXError as error:
+            self.log.error("The Flink job is not cancelled: %s", error)
+
+    def _finish(self, report: Mapping[str, Any], instance: Any) -> dict[str, Any]:
+        self.log.info("The job has finished: %s.", summary(report))
+        return _push_parts(instance, report)
+
+    def _fail(self, error: FlinkXError, instance: Any) -> NoReturn:
+        """End the task with what ended its job."""
+        self._tell(error, instance)
+        raise (AirflowFailException if isinstance(error, FINAL_ERRORS) else AirflowException)(str(error)) from None
 
     def _tell(self, error: FlinkXError, instance: Any) -> None:
         """Leave in log and XCom what is known of a job that failed."""
@@ -131,15 +229,31 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
             instance.xcom_push(key="return_value", value=_push_parts(instance, error.report))
 
 
-def job_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+def job_key(instance: Any) -> str:
     """Name of a task's run, the same for each try; see `RunContext.job_key` for its letters and length.
 
     The hash keeps apart what the allowed letters and the length would make equal.
+
+    Args:
+        instance: the task instance.
     """
-    parts = (dag_id, run_id, task_id, str(map_index))
-    readable = re.sub(r"[^A-Za-z0-9._-]", "-", ".".join(parts if map_index >= 0 else parts[:-1]))
+    parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index))
+    readable = re.sub(r"[^A-Za-z0-9._-]", "-", ".".join(parts if instance.map_index >= 0 else parts[:-1]))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_HASH_LENGTH]
     return f"{readable[: _JOB_KEY_LENGTH - _HASH_LENGTH - 1]}-{digest}"
+
+
+def is_retry(instance: Any, retries: int | None) -> bool:
+    """Whether this try goes on where an earlier one failed; the first one after a task was cleared does not.
+
+    Airflow counts tries on when a task is cleared, and raises `max_tries` so that all retries are left again.
+
+    Args:
+        instance: the task instance.
+        retries: of the task.
+    """
+    tries_before_clear = instance.max_tries - (retries or 0)
+    return bool(instance.try_number - tries_before_clear > 1)
 
 
 def _push_parts(instance: Any, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def run(monkeypatch):
     """Run a job on a cluster that only notes what it was asked to run."""
     ran = {}
 
-    def noted(self, document, *, job_key, on_progress, warnings):
+    def noted(self, document, *, job_key, on_progress, warnings, take_finished):
         ran.update(document=document, job_key=job_key, warnings=warnings, cluster=self)
         return {"state": "FINISHED"}
 

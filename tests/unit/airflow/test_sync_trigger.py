@@ -1,0 +1,114 @@
+"""FlinkXSyncTrigger around a cluster of the test's own: what it keeps, fires and cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_flinkx.exceptions import JobLostError, from_json
+from airflow_provider_flinkx.triggers import sync
+from airflow_provider_flinkx.triggers.sync import FlinkXSyncTrigger
+
+
+class Cluster:
+    """A cluster whose job ends as the test says: at once, with an error, or never."""
+
+    def __init__(self, ending=None):
+        self.ending = ending
+        self.cancelled = []
+
+    async def follow(self, job_id, on_progress, interval):
+        if isinstance(self.ending, Exception):
+            raise self.ending
+        if self.ending == "never":
+            await asyncio.Event().wait()
+
+    async def cancel_job(self, job_id):
+        self.cancelled.append(job_id)
+
+
+def trigger_on(cluster, monkeypatch, deferred=True):
+    """A trigger; whether its task is still deferred is the test's word too."""
+
+    async def waits_for(instance, trigger_id):
+        return deferred
+
+    monkeypatch.setattr(sync, "waits_for", waits_for)
+    trigger = FlinkXSyncTrigger("f", None, "j", interval=0)
+    trigger._cluster = cluster
+    return trigger
+
+
+async def events_of(trigger):
+    return [event.payload async for event in trigger.run()]
+
+
+async def stopped(trigger):
+    """Stop a waiting trigger as the triggerer does."""
+    task = asyncio.create_task(events_of(trigger))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await trigger.cleanup()
+
+
+def test_it_is_made_again_from_what_it_keeps():
+    path, kept = FlinkXSyncTrigger("f", "yarn", "j", 12.5).serialize()
+    assert path == f"{FlinkXSyncTrigger.__module__}.FlinkXSyncTrigger"
+    again = FlinkXSyncTrigger(**json.loads(json.dumps(kept)))
+    assert again.serialize() == (path, kept)
+
+
+def test_the_end_of_the_job_is_one_event(monkeypatch):
+    assert asyncio.run(events_of(trigger_on(Cluster(), monkeypatch))) == [{"job_id": "j", "error": None}]
+
+
+def test_a_failure_is_an_event_that_can_be_raised_again(monkeypatch):
+    (event,) = asyncio.run(events_of(trigger_on(Cluster(JobLostError("gone")), monkeypatch)))
+    error = from_json(json.loads(json.dumps(event))["error"])
+    assert (type(error), str(error)) == (JobLostError, "gone")
+
+
+def test_a_connection_that_is_gone_is_an_event_too(monkeypatch):
+    monkeypatch.setattr(sync, "FlinkClusterHook", lambda *_: SimpleNamespace(cluster=lambda: 1 / 0))
+    trigger = trigger_on(None, monkeypatch)
+    (event,) = asyncio.run(events_of(trigger))
+    assert "ZeroDivisionError" in event["error"]["message"]
+
+
+@pytest.mark.parametrize("has_on_kill", [False, True])
+def test_a_restart_of_the_triggerer_cancels_nothing(monkeypatch, has_on_kill):
+    monkeypatch.setattr(sync, "HAS_ON_KILL", has_on_kill)
+    trigger = trigger_on(Cluster("never"), monkeypatch, deferred=True)
+    asyncio.run(stopped(trigger))
+    assert trigger._cluster.cancelled == []
+
+
+def test_before_on_kill_the_state_of_the_task_tells_that_a_user_ended_it(monkeypatch):
+    monkeypatch.setattr(sync, "HAS_ON_KILL", False)
+    trigger = trigger_on(Cluster("never"), monkeypatch, deferred=False)
+    asyncio.run(stopped(trigger))
+    assert trigger._cluster.cancelled == ["j"]
+
+
+def test_on_kill_cancels(monkeypatch):
+    trigger = trigger_on(Cluster("never"), monkeypatch)
+    asyncio.run(trigger.on_kill())
+    assert trigger._cluster.cancelled == ["j"]
+
+
+def test_what_has_fired_cancels_nothing(monkeypatch):
+    monkeypatch.setattr(sync, "HAS_ON_KILL", False)
+    trigger = trigger_on(Cluster(), monkeypatch, deferred=False)
+
+    async def fired_and_stopped():
+        await events_of(trigger)
+        await trigger.cleanup()
+        await trigger.on_kill()
+
+    asyncio.run(fired_and_stopped())
+    assert trigger._cluster.cancelled == []
