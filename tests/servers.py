@@ -173,6 +173,10 @@ class Database(abc.ABC):
         self.execute(f"CREATE DATABASE {name}")
         return dataclasses.replace(self, database=name)
 
+    def drop(self, *tables: str) -> None:
+        """Drop tables that may not be there."""
+        self.execute(*(f"DROP TABLE IF EXISTS {table}" for table in tables))
+
     def execute(self, *statements: str) -> None:
         """Run statements one by one, each committed by itself."""
         with contextlib.closing(self.connect()) as connection, contextlib.closing(connection.cursor()) as cursor:
@@ -306,8 +310,12 @@ def postgres_server() -> Iterator[PostgresDatabase]:
 
 
 @contextlib.contextmanager
-def mariadb_server() -> Iterator[MariadbDatabase]:
-    """MariaDB from the Debian package, with native passwords, strict mode as installed, LOCAL files allowed."""
+def mariadb_server(**others: object) -> Iterator[MariadbDatabase]:
+    """MariaDB from the Debian package, with native passwords, strict mode as installed, LOCAL files allowed.
+
+    Args:
+        others: more settings, such as `ssl_ca`; the files that they name must be readable for everyone.
+    """
     server_program = program("mariadbd", "mariadb-server")
     install_program = program("mariadb-install-db", "mariadb-server")
     with _server_folder("mysql") as folder:
@@ -336,6 +344,7 @@ def mariadb_server() -> Iterator[MariadbDatabase]:
             "max-allowed-packet": "64M",
             "innodb-flush-log-at-trx-commit": 0,
             "innodb-flush-method": "nosync",
+            **others,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         server = OwnedProcess(

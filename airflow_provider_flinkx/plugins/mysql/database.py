@@ -48,6 +48,10 @@ _TLS_MODES = {"required": {}, "verify_ca": {"ssl_verify_cert": True},
               "verify_identity": {"ssl_verify_cert": True, "ssl_verify_identity": True}}  # fmt: skip
 
 
+#: What tells PyMySQL not to encrypt.
+_OPEN: Mapping[str, Any] = {"ssl_disabled": True}
+
+
 class MySQL(Database):
     """A login to a MySQL or MariaDB database.
 
@@ -70,17 +74,20 @@ class MySQL(Database):
         self.server: Server = self.address.servers[0]
         self.tls = self._tls()
 
-    def connect(self, *, local_files: bool = False, flags: int = 0) -> pymysql.Connection[Any]:
+    def connect(
+        self, *, local_files: bool = False, flags: int = 0, tls: Mapping[str, Any] | None = None
+    ) -> pymysql.Connection[Any]:
         """A new connection with our session settings; the servers are tried in their order.
 
         Args:
             local_files: whether the server may ask for the file of a LOAD DATA LOCAL.
             flags: more of PyMySQL's CLIENT bits.
+            tls: in place of what the URL says.
         """
         error: Exception | None = None
         for server in self.address.servers:
             try:
-                connection = self._login(server, local_files, flags)
+                connection = self._login(server, local_files, flags, self.tls if tls is None else tls)
             except (pymysql.Error, OSError, UnicodeError) as refused:
                 error = error or refused
                 continue
@@ -88,6 +95,20 @@ class MySQL(Database):
             return self._start_session(connection)
         assert error is not None
         raise self.failure(error, "connect") from error
+
+    def needs_encryption(self) -> bool:
+        """Whether the URL asks for encryption, or the server refuses this login without it.
+
+        PyMySQL encrypts unasked where the server can; connectorx never does.
+        """
+        if self.tls and self.tls != _OPEN:
+            return True
+        try:
+            self.connect(tls=_OPEN).close()
+        except FlinkXError:
+            self.connect().close()
+            return True
+        return False
 
     def cancel_later(self, mark: str, seconds: float) -> Callable[[], None]:
         """Have the server end the query that has this text in it, unless what is returned is called before.
@@ -149,17 +170,19 @@ class MySQL(Database):
             return None
         return refusal_of(code, self.address.conceal(text))
 
-    def _tls(self) -> dict[str, Any]:
+    def _tls(self) -> Mapping[str, Any]:
         mode = self.settings.get("sslmode", "").lower()
+        authority = self.settings.get("serversslcert")
+        if not mode and authority:
+            mode = "verify_ca"  # who names an authority wants it asked
         if not mode and "true" in (self.settings.get("usessl"), self.settings.get("requiressl")):
             mode = "verify_ca" if self.settings.get("verifyservercertificate") == "true" else "required"
-        authority = self.settings.get("serversslcert")
         if mode in _TLS_MODES:
             # An empty dictionary asks PyMySQL for TLS without a check of the certificate.
             return {"ssl_ca": authority, **_TLS_MODES[mode]} if authority else {"ssl": {}, **_TLS_MODES[mode]}
-        return {"ssl_ca": authority} if authority and mode != "disabled" else {}
+        return _OPEN if mode == "disabled" else {}
 
-    def _login(self, server: Server, local_files: bool, flags: int) -> pymysql.Connection[Any]:
+    def _login(self, server: Server, local_files: bool, flags: int, tls: Mapping[str, Any]) -> pymysql.Connection[Any]:
         seconds = max(2, CONNECT_SECONDS // len(self.address.servers))
         connection = pymysql.connect(
             host=server.host,
@@ -173,7 +196,7 @@ class MySQL(Database):
             local_infile=local_files,
             client_flag=CLIENT.FOUND_ROWS | flags,
             max_allowed_packet=1 << 30,
-            **self.tls,
+            **tls,
         )
         # connect_timeout ends with the TCP connect, so a server that accepts and says nothing would hold the job
         # for ever. Statements may take longer than the login; the driver has no public way to say so.

@@ -79,7 +79,7 @@ class MySQLReader(RelationalReader):
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; dates and times that are none turn their column of the batch into text."""
         columns = self.selected
-        rows_of = self._rows_by_pymysql if self.database.tls else self._rows_by_connectorx
+        rows_of = self._rows_by_pymysql if self.database.needs_encryption() else self._rows_by_connectorx
         mark = f"flinkx {uuid.uuid4().hex}"
         nulls_for_zeros = self.database.settings.get("zerodatetimebehavior", "").lower().replace("_", "")
         with self.first_rows_deadline(lambda seconds: self.database.cancel_later(mark, seconds)) as deadline:
@@ -171,8 +171,7 @@ class MySQLReader(RelationalReader):
         return max(16, min(MOST_BATCH_ROWS, BATCH_BYTES // int(found[1])))
 
     def _rows_by_connectorx(self, statement: str) -> Iterator[pa.RecordBatch]:
-        # The driver tries for half a minute to reach a server that is gone; PyMySQL says so at once.
-        self.database.connect().close()
+        # `needs_encryption` has logged in just now: this driver tries for half a minute to reach a server that is gone.
         yield from connectorx.read_sql(
             self.database.url,
             statement,
