@@ -218,7 +218,7 @@ def peak_memory(cluster: LocalCluster) -> Iterator[Peak]:
 
     def watch() -> None:
         while not done.wait(0.05):
-            if (process := cluster._process) is not None:
+            if (process := cluster._driver._process) is not None:
                 sizes = [resident(pid) for pid in session_members(process.pid)]
                 peak.largest = max([peak.largest, *sizes])
                 peak.together = max(peak.together, sum(sizes))
