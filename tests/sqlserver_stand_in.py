@@ -358,6 +358,7 @@ class Session(socketserver.BaseRequestHandler):
     def _execute(self, text: str) -> tuple[Any, list[Declared]]:
         text = re.sub(r"\b0x(?![0-9A-Fa-f])", "CAST('' AS varbinary(1))", text)  # sqlglot takes it for a name
         text = re.sub(r"(?i)\bntext\b", "nvarchar(max)", text)  # sqlglot takes it for text
+        text = re.sub(r"(?i)\breal\b", "float(24)", text)  # and this for float
         try:
             parsed = sqlglot.parse_one(text, read="tsql")
         except sqlglot.errors.ParseError as error:

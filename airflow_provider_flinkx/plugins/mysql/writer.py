@@ -28,6 +28,7 @@ from airflow_provider_flinkx.plugins.relational.fitting import (
     FittedColumn,
     not_finite,
     too_fine,
+    too_fine_texts,
     too_many_decimals,
     with_texts,
 )
@@ -292,7 +293,8 @@ def fit_column(column: TargetColumn, from_bits: bool, zone: str, array: pa.Array
         failures |= too_many_decimals(fitted, column.scale or 0)
     judged = column.data_type in _TEXT_JUDGED and pa.types.is_string(array.type)
     failures_left: Mapping[int, str] = {} if judged else failures
-    finer = too_fine(fitted, 6 if column.fraction_digits is None else column.fraction_digits)
+    digits = 6 if column.fraction_digits is None else column.fraction_digits
+    finer = too_fine(fitted, digits) | (too_fine_texts(array, failures, digits) if judged else {})
     if not (judged and failures):
         return FittedColumn(fitted, {**failures_left, **finer})
     return FittedColumn(with_texts(text.text(fitted), array, list(failures)), finer, as_text=True)

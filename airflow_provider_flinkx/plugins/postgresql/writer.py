@@ -24,6 +24,7 @@ from airflow_provider_flinkx.plugins.relational.fitting import (
     Fitted,
     FittedColumn,
     too_fine,
+    too_fine_texts,
     too_long,
     too_many_decimals,
     with_texts,
@@ -250,6 +251,8 @@ def fit_column(column: TargetColumn, zone: str, array: pa.Array) -> FittedColumn
     if not judged:
         return FittedColumn(fitted, failures)
     source, _ = convert(array, pa.string(), timezone=zone)
+    if pa.types.is_temporal(kind):
+        failures |= too_fine_texts(source, judged, column.fraction_digits)
     return FittedColumn(with_texts(to_text(fitted, timezone="UTC"), source, judged), failures, as_text=True)
 
 

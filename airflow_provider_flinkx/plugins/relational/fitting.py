@@ -6,7 +6,7 @@ error: digits of a second that are rounded, texts that lose their last blanks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,6 +80,14 @@ def too_fine(array: pa.Array, digits: int) -> dict[int, str]:
     numbers = array.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     message = f"the column keeps {digits} digits of a second, the value has more"
     return {int(at): message for at in np.flatnonzero(numbers % 10 ** (6 - digits))}
+
+
+def too_fine_texts(texts: pa.Array, positions: Collection[int], digits: int) -> dict[int, str]:
+    """Texts of times that a server would round: those of `positions` with more digits of a second than it keeps."""
+    found = pc.match_substring_regex(texts, rf":[0-9]{{2}}\.[0-9]{{{digits}}}[0-9]*[1-9]").fill_null(False)
+    message = f"the column keeps {digits} digits of a second, the value has more"
+    fine = set(np.flatnonzero(found.to_numpy(zero_copy_only=False)).tolist())
+    return dict.fromkeys(fine.intersection(positions), message)
 
 
 def too_long(array: pa.Array, most: int) -> dict[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ _WIDE_CHARACTERS = r"[\x{10000}-\x{10FFFF}]"
 _CODECS = {65001: "utf-8", 936: "gbk"}
 #: A moment with up to seven digits of a second, and perhaps an offset from UTC.
 _MOMENT = re.compile(r"(?:(\d{4}-\d\d-\d\d)[ T])?(\d\d:\d\d:\d\d)(?:\.(\d{1,7})0*)? ?(Z|[+-]\d\d:\d\d)?")
+_MONEY = {"money": Decimal("922337203685477.5807"), "smallmoney": Decimal("214748.3647")}
+_STEP = Decimal("0.0001")
 _DAY = 86_400_000_000
 #: First day or microsecond and the one after the last, since 1970.
 _RANGES = {
@@ -49,6 +52,11 @@ def fit_column(column: TargetColumn, zone: str, array: pa.Array) -> FittedColumn
     if pa.types.is_floating(fitted.type):
         finite = pc.is_finite(fitted).fill_null(True)
         failures |= _where(pc.invert(finite), fitted, "{} is no number that SQL Server knows")
+    elif column.type_name in _MONEY:
+        most = pa.scalar(_MONEY[column.type_name], fitted.type)
+        # The least value has one more ten-thousandth than the greatest.
+        outside = pc.or_(pc.greater(fitted, most), pc.less(fitted, pa.scalar(-most.as_py() - _STEP, fitted.type)))
+        failures |= _where(outside, fitted, f"outside of the range of {column.type_name}")
     elif column.type_name == "uniqueidentifier":
         failures |= _where(pc.invert(pc.match_substring_regex(fitted, _UUID)), fitted, "{!r} is not a uuid")
     elif pa.types.is_string(fitted.type):
