@@ -18,6 +18,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
 
     schema = commands.add_parser("schema", help="print the JSON Schema of a reader's or writer's parameters")
     schema.add_argument("name", help="such as mysqlreader, or `job` for everything around the parameters")
+
+    pack = commands.add_parser("pack", help="make an archive with the Python packages that a cluster's nodes need")
+    pack.add_argument("archive", metavar="OUT.tgz", help="the file to write")
+    pack.add_argument("--job", action="append", default=[], metavar="FILE", help="a job whose plugins it shall hold")
+    pack.add_argument("--plugin", action="append", default=[], metavar="NAME", help="a plugin that it shall hold")
+    pack.add_argument("--python", metavar="PATH", help="interpreter that has apache-flink; default the one of flinkx")
+    pack.add_argument("--json", action="store_true", help="print what was packed as JSON")
+    _add_job_options(pack)
     return parser
 
 
@@ -172,6 +181,8 @@ def _run_command(options: argparse.Namespace) -> int:
         return _validate(options)
     if options.command == "plugins":
         return _plugins(options)
+    if options.command == "pack":
+        return _pack(options)
     return _schema(options.name)
 
 
@@ -335,6 +346,33 @@ def _schema(name: str) -> int:
         raise JobFileError(str(error.args[0])) from None
     _print(json.dumps(schema, indent=2, ensure_ascii=False))
     return DONE
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from airflow_provider_flinkx.packing import pack, plugin_names
+
+    words = list(options.plugin)
+    for path in options.job:
+        document, warnings = _checked(path, options, resolve_references=False)
+        for warning in warnings:
+            _warn(f"{path}: {warning}")
+        words += _readers_and_writers(document)
+    if not words:
+        raise JobFileError("nothing to pack: give --job FILE or --plugin NAME")
+    names = plugin_names(words)
+    packed = pack(Path(options.archive), names, options.python)
+    if options.json:
+        _print(json.dumps({**asdict(packed), "plugins": names}, indent=2))
+        return DONE
+    _print(
+        f"{packed.archive}: {packed.megabytes:,} MB, {len(packed.packages)} packages for {', '.join(names)}, "
+        f"for nodes with Python {packed.python}; {packed.seconds:,} s"
+    )
+    return DONE
+
+
+def _readers_and_writers(document: Mapping[str, Any]) -> list[str]:
+    return [content[side]["name"] for content in document["job"]["content"] for side in ("reader", "writer")]
 
 
 def _show_report(report: Mapping[str, Any], *, as_json: bool) -> None:
