@@ -135,6 +135,9 @@ CREATE OR REPLACE FUNCTION sys.dm_exec_sql_text(handle text) RETURNS TABLE (text
   AS $$ SELECT handle $$;
 CREATE OR REPLACE FUNCTION sys.db_id() RETURNS bigint LANGUAGE sql STABLE
   AS $$ SELECT oid::bigint FROM pg_database WHERE datname = current_database() $$;
+GRANT USAGE ON SCHEMA dbo, sys TO PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA sys TO PUBLIC;
+GRANT INSERT, UPDATE ON sys.declared TO PUBLIC;
 """
 
 
@@ -324,6 +327,11 @@ class Session(socketserver.BaseRequestHandler):
         if head == "IF @@TRANCOUNT":
             rest = " ".join(words[words.index("0") + 1 :])
             return self._statement(rest, token) if self.transaction else done(token=token, more=more)
+        if head == "CREATE LOGIN":
+            self._run(f"CREATE ROLE {words[2]} LOGIN PASSWORD {words[-1]}")
+            return done(token=token, more=more)
+        if head == "CREATE USER":  # PostgreSQL's roles are both
+            return done(token=token, more=more)
         if words[0].upper() == "KILL":
             self._run(f"SELECT pg_terminate_backend({int(words[1])})")
             return done(token=token, more=more)

@@ -26,11 +26,13 @@ class Database(abc.ABC):
         address: servers, database and login.
         session: statements to run at the start of each connection.
         long_text: column type for texts of some megabytes.
+        exact_text: column type for short texts of ASCII, compared letter by letter.
         table_options: what follows the columns of a CREATE TABLE of ours.
     """
 
     product: ClassVar[str]
     long_text: ClassVar[str] = "text"
+    exact_text: ClassVar[str] = "varchar(200)"
     table_options: ClassVar[str] = ""
     schemes: ClassVar[Collection[str]]
     default_port: ClassVar[int]

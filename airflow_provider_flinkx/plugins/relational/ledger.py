@@ -93,7 +93,7 @@ class RelationalLedger(Ledger):
 
     def _create(self) -> None:
         statement = (
-            f"CREATE TABLE {self._table} (job_key varchar(200) NOT NULL, split integer NOT NULL, "
+            f"CREATE TABLE {self._table} (job_key {self._database.exact_text} NOT NULL, split integer NOT NULL, "
             f"written bigint NOT NULL, entry {self._database.long_text} NOT NULL, PRIMARY KEY (job_key, split))"
             f"{self._database.table_options}"
         )

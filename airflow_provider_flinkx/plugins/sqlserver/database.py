@@ -81,6 +81,8 @@ class SQLServer(Database):
     product = "SQL Server"
     schemes = frozenset({"sqlserver"})
     default_port = DEFAULT_PORT
+    long_text = "nvarchar(max)"
+    exact_text = "varchar(200) COLLATE Latin1_General_BIN2"
     address: SQLServerAddress
     _preparer = MSDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
 

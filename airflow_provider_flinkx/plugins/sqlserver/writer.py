@@ -53,6 +53,7 @@ class SQLServerWriter(RelationalWriter):
     """Writes a table of SQL Server (sqlserver.md)."""
 
     database_class = SQLServer
+    keeps_ledger = True
     database: SQLServer
     _rows: RowConnection | None = None
     _columns: Sequence[TargetColumn] = ()
@@ -76,14 +77,14 @@ class SQLServerWriter(RelationalWriter):
             raise JobInvalidError([f"column {unwritable} is a sql_variant, whose rows have types of their own"])
         self._merge = self._merge_of(cursor, available) if self.mode != "insert" else None
 
-    def open(self, split: Split, schema: pa.Schema) -> SQLServerSplitWriter:  # noqa: ARG002  # one target for all
+    def open(self, split: Split, schema: pa.Schema) -> SQLServerSplitWriter:
         """Begin a transaction for a split."""
         if not self._columns:
             with self.database.planning(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._rows is None:
             self._rows = self._connect()
-        return SQLServerSplitWriter(self, self._rows, self._columns, self._merge)
+        return SQLServerSplitWriter(self, split, self._rows, self._columns, self._merge)
 
     def close(self) -> None:
         """Close the connection that rows are written by."""
@@ -144,11 +145,16 @@ class SQLServerSplitWriter(RelationalSplitWriter):
     """Writes one split in one transaction."""
 
     def __init__(
-        self, writer: SQLServerWriter, rows: RowConnection, columns: Sequence[TargetColumn], merge: Merge | None
+        self,
+        writer: SQLServerWriter,
+        split: Split,
+        rows: RowConnection,
+        columns: Sequence[TargetColumn],
+        merge: Merge | None,
     ) -> None:
         zone = writer.context.timezone
         rules = [FitRule(column.name, column.needs_value, partial(fit_column, column, zone)) for column in columns]
-        super().__init__(writer, rules)
+        super().__init__(writer, rules, split)
         self.database = writer.database
         self.rows = rows
         self.columns = columns
@@ -184,6 +190,13 @@ class SQLServerSplitWriter(RelationalSplitWriter):
                 raise self._failure(error) from error
             self._take_back(refusal)
             raise refusal from error
+
+    def run_statement(self, statement: str) -> None:
+        """Run a statement in the transaction."""
+        try:
+            self.rows.execute(statement)
+        except _ERRORS as error:
+            raise self.database.refusal(error) or self._failure(error) from error
 
     def commit(self) -> None:
         """Commit the transaction."""

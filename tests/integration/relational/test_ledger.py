@@ -18,21 +18,26 @@ from airflow_provider_flinkx.plugins.base import RunContext
 from airflow_provider_flinkx.plugins.registry import schema_of
 from airflow_provider_flinkx.plugins.relational.writer import RelationalSplitWriter
 from tests.running import run_job
-from tests.servers import Database, MariadbDatabase, PostgresDatabase
+from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
 
 ROWS = 20_000
 EXPECTED = (ROWS, ROWS * (ROWS + 1) // 2)
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
+@pytest.fixture(params=["postgres", "mariadb", "sqlserver"])
 def database(request: pytest.FixtureRequest) -> Database:
-    made: PostgresDatabase | MariadbDatabase = request.getfixturevalue(request.param).fresh_database()
-    rows = ",".join(f"({number}, 'text {number}')" for number in range(1, ROWS + 1))
-    made.execute(
-        "create table source (id bigint primary key, text varchar(40))",
-        f"insert into source values {rows}",
-        "create table target (id bigint, text varchar(40))",
-    )
+    server: Database = request.getfixturevalue(request.param)
+    made = server.fresh_database()
+    made.execute("create table source (id bigint primary key, text varchar(40))")
+    made.execute("create table target (id bigint, text varchar(40))")
+    if isinstance(made, SQLServerDatabase):  # takes 1000 rows of values at most
+        digits = "(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))"
+        five = " cross join ".join(f"{digits} as d{place} (n)" for place in range(5))
+        number = "1 + " + " + ".join(f"{10**place} * d{place}.n" for place in range(5))
+        made.execute(f"insert into source select {number}, concat('text ', {number}) from {five} where d4.n < 2")
+    else:
+        rows = ",".join(f"({number}, 'text {number}')" for number in range(1, ROWS + 1))
+        made.execute(f"insert into source values {rows}")
     return made
 
 
@@ -84,6 +89,13 @@ def without_right_to_create(database: Database) -> Database:
     if isinstance(database, PostgresDatabase):
         database.execute(
             f"create user {name} password '{password}'",
+            f"grant select on source to {name}",
+            f"grant select, insert on target to {name}",
+        )
+    elif isinstance(database, SQLServerDatabase):
+        database.execute(
+            f"create login {name} with password = '{password}'",
+            f"create user {name} for login {name}",
             f"grant select on source to {name}",
             f"grant select, insert on target to {name}",
         )
@@ -210,7 +222,7 @@ def test_without_a_ledger(database: Database) -> None:
 
 def test_a_ledger_of_another_name(database: Database) -> None:
     run_job(new_try(database, ledgerTable="my ledger"))
-    quoted = '"my ledger"' if isinstance(database, PostgresDatabase) else "`my ledger`"
+    quoted = "`my ledger`" if isinstance(database, MariadbDatabase) else '"my ledger"'
     assert len(database.query(f"select split from {quoted}")) > 1
 
 
