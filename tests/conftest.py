@@ -19,6 +19,8 @@ import pytest
 
 from tests.flink_cluster import FlinkCluster
 from tests.flink_cluster import flink_cluster as start_flink_cluster
+from tests.db2_server import Db2Database, db2_stand_in
+from tests.oracle_server import OracleDatabase
 from tests.servers import (
     DatabaseType,
     MariadbDatabase,
@@ -103,6 +105,19 @@ def sqlserver(request: pytest.FixtureRequest) -> Iterator[SQLServerDatabase]:
 
     with _server("FLINKX_TEST_SQLSERVER_URL", SQLServerDatabase, start) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def db2() -> Iterator[Db2Database]:
+    """A DB2 database given by its address, or Apache Derby as a stand-in at the wire."""
+    with _server("FLINKX_TEST_DB2_URL", Db2Database, db2_stand_in) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def oracle() -> OracleDatabase:
+    """An Oracle database given by its address; tests take it only where there is one (`moving.DATABASES`)."""
+    return OracleDatabase.from_url(os.environ["FLINKX_TEST_ORACLE_URL"])
 
 
 @contextlib.contextmanager

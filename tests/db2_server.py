@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.maven import jars
 from tests.servers import LOCALHOST, PASSWORD, USER, Database, await_condition, free_port
@@ -81,6 +82,8 @@ class Db2Database(Database):
 @contextlib.contextmanager
 def db2_stand_in() -> Iterator[Db2Database]:
     """Apache Derby as a stand-in for DB2, in a process of its own that ends when its standard input closes."""
+    from airflow_provider_flinkx.plugins.db2.database import DB2
+
     derby = jars(_SOURCES / "derby-pom.xml", "derby-10.7.1.1")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="flinkx-db2-") as name:
@@ -105,7 +108,9 @@ def db2_stand_in() -> Iterator[Db2Database]:
             database = Db2Database(LOCALHOST, port, USER, PASSWORD, "FLINKX", is_stand_in=True)
             try:
                 await_condition(lambda: _answers(process, database, folder / "log"), _START_SECONDS, "Derby", 0.2)
-                yield database
+                # Derby lets nobody write into SYSCAT: its views of that name stand elsewhere.
+                with mock.patch.object(DB2, "catalog", "CATALOG"):
+                    yield database
             finally:
                 process.kill()
                 process.wait()

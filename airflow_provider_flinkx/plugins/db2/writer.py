@@ -8,7 +8,7 @@ alone. The driver's own array insert is left aside, because it ends the process 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -225,10 +225,22 @@ def fit_column(column: TargetColumn, zone: str, array: pa.Array) -> FittedColumn
     texts = fitted.cast(pa.string())
     if kind.name == "TIME":
         texts = pc.utf8_slice_codeunits(texts, 0, 8)
-    if pa.types.is_string(array.type) and failures:
-        # The server itself may know the value: 24:00:00, or more digits of a second than Arrow has.
-        return FittedColumn(with_texts(texts, array, list(failures)), finer, as_text=True)
-    return FittedColumn(texts, {**failures, **finer}, as_text=True)
+    known = _known_to_db2(kind, zone, array, failures)
+    left = {place: message for place, message in failures.items() if place not in known}
+    if known:
+        texts = with_texts(texts, array, known)
+    return FittedColumn(texts, {**left, **finer}, as_text=True)
+
+
+def _known_to_db2(kind: SourceType, zone: str, array: pa.Array, failures: Collection[int]) -> list[int]:
+    """Places of texts that DB2 knows and Arrow does not: 24:00:00, and more digits of a second."""
+    if not (failures and pa.types.is_string(array.type)) or kind.name == "DATE":
+        return []
+    plain = pc.replace_substring_regex(array, r"\b24:00:00(\.0*)?$", "00:00:00")
+    if kind.name == "TIMESTAMP":
+        plain = pc.replace_substring_regex(plain, rf"\.\d{{0,{kind.scale}}}0*$", "")
+    _, unknown = convert(plain, pa.time64("us") if kind.name == "TIME" else pa.timestamp("us"), timezone=zone)
+    return [place for place in failures if place not in unknown]
 
 
 def _timestamp_type(array: pa.Array) -> pa.DataType:

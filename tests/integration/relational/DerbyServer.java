@@ -45,6 +45,8 @@ public final class DerbyServer {
   }
 
   private static final String NAME = " VARCHAR(128)";
+  /** What Derby calls otherwise. */
+  private static final Map<String, String> NAMES = Map.of("CHAR", "CHARACTER", "NUMERIC", "DECIMAL");
   private static final String[] VIEWS = {
     "CREATE SCHEMA CATALOG",
     "CREATE FUNCTION CATALOG.ALL_COLUMNS() RETURNS TABLE (TABSCHEMA" + NAME + ", TABNAME" + NAME + ", COLNAME" + NAME
@@ -78,7 +80,7 @@ public final class DerbyServer {
         String name = type.replaceAll("\\(.*?\\)| FOR BIT DATA", "").replaceAll("  +", " ").trim();
         rows.add(new Object[] {
           found.getString("TABLE_SCHEM"), found.getString("TABLE_NAME"), found.getString("COLUMN_NAME"),
-          found.getInt("ORDINAL_POSITION") - 1, "SYSIBM", name.equals("CHAR") ? "CHARACTER" : name,
+          found.getInt("ORDINAL_POSITION") - 1, "SYSIBM", NAMES.getOrDefault(name, name),
           found.getInt("COLUMN_SIZE"), name.equals("TIMESTAMP") ? 6 : found.getInt("DECIMAL_DIGITS"),
           bits ? 0 : 1208, bits ? null : "CODEUNITS32",
           found.getInt("NULLABLE") == DatabaseMetaData.columnNoNulls ? "N" : "Y", " ",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,9 @@ from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Writer
 from airflow_provider_flinkx.plugins.registry import plugins
 from tests.servers import Database
+
+#: Fixtures of the databases that a test is for. Oracle has no stand-in: its double is in the unit tests.
+DATABASES = ["postgres", "mariadb", "sqlserver", "db2", *(["oracle"] if "FLINKX_TEST_ORACLE_URL" in os.environ else [])]
 
 
 @dataclass

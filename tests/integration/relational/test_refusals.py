@@ -16,11 +16,13 @@ from airflow_provider_flinkx.exceptions import (
     JobInvalidError,
     NotFoundError,
 )
-from tests.integration.relational.moving import move, reader, writer
+from tests.db2_server import Db2Database
+from tests.integration.relational.moving import DATABASES, move, reader, writer
+from tests.oracle_server import OracleDatabase
 from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase, free_port
 
 
-@pytest.fixture(scope="module", params=["postgres", "mariadb", "sqlserver"])
+@pytest.fixture(scope="module", params=DATABASES)
 def database(request: pytest.FixtureRequest) -> Database:
     server: Database = request.getfixturevalue(request.param)
     return server.fresh_database()
@@ -28,10 +30,19 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture(autouse=True)
 def tables(database: Database) -> None:
-    for table in ("source", "target", "made"):
-        database.execute(f"DROP TABLE IF EXISTS {table}")
-    database.execute("CREATE TABLE source (id integer PRIMARY KEY)", "INSERT INTO source VALUES (1), (2)")
-    database.execute("CREATE TABLE target (id integer PRIMARY KEY)")
+    database.drop("source", "target", "made")
+    database.execute("CREATE TABLE source (id integer NOT NULL PRIMARY KEY)", "INSERT INTO source VALUES (1), (2)")
+    database.execute("CREATE TABLE target (id integer NOT NULL PRIMARY KEY)")
+
+
+@pytest.fixture
+def killable(database: Database) -> Database:
+    """A database that can end a session of ours."""
+    if getattr(database, "is_stand_in", False):
+        with pytest.raises(Exception, match="SQLSTATE=42"):
+            kill_others(database)
+        pytest.xfail("Derby has no statement that ends a session")
+    return database
 
 
 def refusal(kind: type[FlinkXError], action: Any, database: Database) -> str:
@@ -73,9 +84,9 @@ def test_the_second_of_two_hosts_is_tried(database: Database) -> None:
 
 @pytest.mark.parametrize("name", ["nothere", "no schema.nothere"])
 def test_missing_table(database: Database, name: str) -> None:
-    assert "nothere" in refusal(NotFoundError, lambda: reader(database, name).schema, database)
+    assert "nothere" in refusal(NotFoundError, lambda: reader(database, name).schema, database).lower()
     schema = reader(database, "source").schema
-    assert "nothere" in refusal(NotFoundError, lambda: writer(database, name).prepare(schema), database)
+    assert "nothere" in refusal(NotFoundError, lambda: writer(database, name).prepare(schema), database).lower()
 
 
 def test_missing_column(database: Database) -> None:
@@ -102,7 +113,7 @@ def test_a_failing_presql_leaves_nothing(database: Database) -> None:
 
 def test_presql_makes_the_table_and_postsql_sees_the_rows(database: Database) -> None:
     target = writer(
-        database, "made", preSql=["CREATE TABLE made (id integer PRIMARY KEY)"],
+        database, "made", preSql=["CREATE TABLE made (id integer NOT NULL PRIMARY KEY)"],
         postSql=["UPDATE made SET id = id + 100 WHERE id = 2"],
     )  # fmt: skip
     assert move(reader(database, "source"), target).written == 2
@@ -112,7 +123,7 @@ def test_presql_makes_the_table_and_postsql_sees_the_rows(database: Database) ->
 def test_mixed_case_and_reserved_names(database: Database) -> None:
     quote = "`" if isinstance(database, MariadbDatabase) else '"'
     name = f"{quote}Order Group{quote}"
-    database.execute(f"DROP TABLE IF EXISTS {name}")
+    database.drop(name)
     database.execute(f"CREATE TABLE {name} ({quote}Select{quote} integer, {quote}a%b.c{quote} integer)")
     target = writer(database, "Order Group", names=["a%b.c", "Select"])
     both = reader(database, None, customSql="SELECT id, id * 10 AS ten FROM source")
@@ -125,7 +136,8 @@ def test_mixed_case_and_reserved_names(database: Database) -> None:
     back.close()
 
 
-def test_a_lost_connection_while_writing_leaves_nothing_of_the_split(database: Database) -> None:
+def test_a_lost_connection_while_writing_leaves_nothing_of_the_split(killable: Database) -> None:
+    database = killable
     source, target = reader(database, "source"), writer(database, "target", fields=["id"])
     target.prepare(source.schema)
     (split,) = source.splits()
@@ -145,7 +157,8 @@ def test_a_lost_connection_while_writing_leaves_nothing_of_the_split(database: D
     assert database.query("SELECT * FROM target") == []
 
 
-def test_a_lost_connection_while_reading_is_an_error_not_an_end(database: Database) -> None:
+def test_a_lost_connection_while_reading_is_an_error_not_an_end(killable: Database) -> None:
+    database = killable
     query = "SELECT seq, REPEAT('x', 200) AS t FROM seq_1_to_3000000"
     if isinstance(database, PostgresDatabase):
         database.execute("CREATE TABLE big AS SELECT n, repeat('x', 1000) FROM generate_series(1, 60000) n")
@@ -158,6 +171,11 @@ def test_a_lost_connection_while_reading_is_an_error_not_an_end(database: Databa
             f"INSERT INTO big SELECT d0.n, REPLICATE('x', 1000) FROM {five} WHERE d0.n < 6",
         )
         query = "SELECT * FROM big"
+    if isinstance(database, Db2Database):
+        digits = "(VALUES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"
+        query = "SELECT REPEAT('x', 1000) AS t FROM " + ", ".join(f"{digits} AS d{place} (n)" for place in range(5))
+    if isinstance(database, OracleDatabase):
+        query = "SELECT RPAD('x', 1000, 'x') AS t FROM DUAL CONNECT BY LEVEL <= 60000"
     source = reader(database, None, customSql=query)
     (split,) = source.splits()
     batches = source.read(split)
@@ -179,6 +197,19 @@ def kill_others(database: Database) -> None:
         others = "SELECT session_id FROM sys.dm_exec_sessions WHERE database_id = DB_ID() AND session_id <> @@SPID"
         for (number,) in database.query(others):
             database.execute(f"KILL {number}")
+        return
+    if isinstance(database, Db2Database):
+        others = (
+            "SELECT APPLICATION_HANDLE FROM TABLE(MON_GET_CONNECTION(NULL, -1)) "
+            "WHERE APPLICATION_HANDLE <> MON_GET_APPLICATION_HANDLE()"
+        )
+        for (number,) in database.query(others):
+            database.execute(f"CALL SYSPROC.ADMIN_CMD('FORCE APPLICATION ({number})')")
+        return
+    if isinstance(database, OracleDatabase):
+        others = "SELECT SID, SERIAL# FROM V$SESSION WHERE USERNAME = USER AND SID <> SYS_CONTEXT('USERENV', 'SID')"
+        for session, serial in database.query(others):
+            database.execute(f"ALTER SYSTEM KILL SESSION '{session},{serial}' IMMEDIATE")
         return
     mine = "SELECT id FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND id <> CONNECTION_ID()"
     for (number,) in database.query(mine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_flinkx.plugins.base import Reader
-from tests.integration.relational.moving import reader
+from tests.db2_server import Db2Database
+from tests.integration.relational.moving import DATABASES, reader
+from tests.oracle_server import OracleDatabase
 from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
 
 ROWS = 20_000
@@ -57,6 +60,46 @@ SQLSERVER_KEYS: dict[str, tuple[str, Callable[[int], str | None]]] = {
 }
 
 
+#: A day that grows with n; DB2 and Derby count days from another one.
+DB2_DAY = (
+    "DATE(RTRIM(CAST(2000 + n / 300 AS char(4))) || '-' || SUBSTR(CAST(101 + MOD(n, 300) / 25 AS char(3)), 2, 2) "
+    "|| '-' || SUBSTR(CAST(101 + MOD(n, 25) AS char(3)), 2, 2))"
+)
+#: what: (DB2 type, expression); only what Derby knows too.
+DB2_KEYS = {
+    "even": ("bigint", "n"),
+    "negative": ("integer", "n - 10000"),
+    "skewed": ("bigint", "CAST(n AS bigint) * n * n"),
+    "with nulls": ("integer", "CASE WHEN MOD(n, 5) = 0 THEN CAST(NULL AS integer) ELSE n END"),
+    "few values": ("integer", "MOD(n, 3)"),
+    "text": ("varchar(40)", "RTRIM(CAST(MOD(n * 7919, 20011) AS char(10)))"),
+    "mixed case": (
+        "varchar(40)", "CASE WHEN MOD(n, 2) = 0 THEN 'A' ELSE 'a' END || RTRIM(CAST(MOD(n * 7919, 20011) AS char(10)))",
+    ),
+    "quotes": ("varchar(40)", "'a''\\' || RTRIM(CAST(n AS char(10)))"),
+    "date": ("date", DB2_DAY),
+    "timestamp": ("timestamp", f"TIMESTAMP({DB2_DAY}, TIME('12:34:56'))"),
+    "decimal": ("decimal(20,5)", "CAST(n AS decimal(20,5)) / 7"),
+    "double": ("double", "CAST(n AS double) / 7"),
+    "uuid": ("varchar(40)", "RTRIM(CAST(MOD(n * 7919, 20011) AS char(10))) || '-0'"),
+}  # fmt: skip
+ORACLE_KEYS = {
+    "even": ("number(19)", "n"),
+    "negative": ("number(9)", "n - 10000"),
+    "skewed": ("number", "n * n * n"),
+    "with nulls": ("number(9)", "CASE WHEN MOD(n, 5) <> 0 THEN n END"),
+    "few values": ("number(9)", "MOD(n, 3)"),
+    "text": ("nvarchar2(40)", "TO_CHAR(MOD(n * 7919, 20011))"),
+    "mixed case": ("varchar2(40)", "CASE WHEN MOD(n, 2) = 0 THEN 'A' ELSE 'a' END || MOD(n * 7919, 20011)"),
+    "quotes": ("varchar2(40)", "'a''\\' || n"),
+    "date": ("date", "DATE '2020-01-01' + MOD(n, 4000)"),
+    "timestamp": ("timestamp(6)", "TIMESTAMP '2020-01-01 00:00:00' + NUMTODSINTERVAL(n * 1.000001, 'SECOND')"),
+    "decimal": ("number(20,5)", "n / 7"),
+    "double": ("binary_double", "n / 7"),
+    "uuid": ("raw(16)", "HEXTORAW(LPAD(TO_CHAR(MOD(n * 7919, 20011), 'FMXXXX'), 32, '0'))"),
+}
+
+
 @pytest.fixture(scope="module")
 def left(postgres: PostgresDatabase) -> Database:
     database = postgres.fresh_database()
@@ -83,7 +126,25 @@ def third(sqlserver: SQLServerDatabase) -> Database:
     return database
 
 
-@pytest.fixture(params=["left", "right", "third"])
+@pytest.fixture(scope="module")
+def fourth(db2: Db2Database) -> Database:
+    database = db2.fresh_database()
+    database.execute("CREATE TABLE numbers (n integer NOT NULL)", "INSERT INTO numbers VALUES (1)")
+    counted = 1
+    while counted < ROWS:
+        database.execute(f"INSERT INTO numbers SELECT n + {counted} FROM numbers WHERE n + {counted} <= {ROWS}")
+        counted *= 2
+    return database
+
+
+@pytest.fixture(scope="module")
+def fifth(oracle: OracleDatabase) -> Database:
+    database = oracle.fresh_database()
+    database.execute(f"CREATE TABLE numbers AS SELECT LEVEL AS n FROM DUAL CONNECT BY LEVEL <= {ROWS}")
+    return database
+
+
+@pytest.fixture(params=["left", "right", "third", "fourth", "fifth"][: len(DATABASES)])
 def database(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
@@ -91,6 +152,9 @@ def database(request: pytest.FixtureRequest) -> Any:
 def make(database: Database, kind: str, constraint: str = "") -> None:
     if isinstance(database, SQLServerDatabase):
         make_on_sqlserver(database, kind, constraint)
+        return
+    if isinstance(database, (Db2Database, OracleDatabase)):
+        make_from_numbers(database, *keys_of(database)[kind], constraint)
         return
     declared, expression = KEYS[kind][isinstance(database, MariadbDatabase)]
     analyse = "ANALYZE TABLE t" if isinstance(database, MariadbDatabase) else "ANALYZE t"
@@ -101,6 +165,20 @@ def make(database: Database, kind: str, constraint: str = "") -> None:
         f"CREATE TABLE t (n integer, k {declared} {null} {constraint})",
         f"INSERT INTO t SELECT n, {expression} FROM numbers",
         analyse,
+    )
+
+
+def keys_of(database: Db2Database | OracleDatabase) -> dict[str, tuple[str, str]]:
+    return DB2_KEYS if isinstance(database, Db2Database) else ORACLE_KEYS
+
+
+def make_from_numbers(database: Db2Database | OracleDatabase, declared: str, expression: str, constraint: str) -> None:
+    with contextlib.suppress(Exception):
+        database.execute("DROP VIEW v")
+    database.drop("t")
+    database.execute(
+        f"CREATE TABLE t (n integer, k {declared} {'NOT NULL' if constraint else ''} {constraint})",
+        f"INSERT INTO t SELECT n, {expression} FROM numbers",
     )
 
 
@@ -185,7 +263,9 @@ def test_an_incremental_read_goes_on_where_the_last_one_ended(database: Database
     end = first.location()["endLocation"]
     assert len(end) == 16
 
-    if isinstance(database, SQLServerDatabase):
+    if isinstance(database, (Db2Database, OracleDatabase)):
+        addition = re.sub(r"\bn\b", str(ROWS + 1), keys_of(database)["timestamp"][1]) + " FROM numbers WHERE n = 1"
+    elif isinstance(database, SQLServerDatabase):
         addition = f"'{SQLSERVER_KEYS['timestamp'][1](ROWS + 1)}'"
     else:
         addition = KEYS["timestamp"][isinstance(database, MariadbDatabase)][1].replace("n *", f"{ROWS + 1} *")
