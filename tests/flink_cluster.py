@@ -117,7 +117,12 @@ def _get(address: str, path: str) -> Any:
 
 @contextlib.contextmanager
 def flink_cluster(
-    *, job_managers: int = 1, task_managers: int = 2, slots: int = 2, settings: Mapping[str, str] | None = None
+    *,
+    job_managers: int = 1,
+    task_managers: int = 2,
+    slots: int = 2,
+    settings: Mapping[str, str] | None = None,
+    more_jars: Sequence[Path] = (),
 ) -> Iterator[FlinkCluster]:
     """Start a cluster; it ends with the block, or with the test process.
 
@@ -126,6 +131,7 @@ def flink_cluster(
         task_managers: how many.
         slots: of each TaskManager.
         settings: further settings of config.yaml.
+        more_jars: on the class path beside those in lib/.
     """
     home = flink_home()
     with contextlib.ExitStack() as stack:
@@ -137,7 +143,7 @@ def flink_cluster(
         shutil.copy(home / "conf" / "log4j.properties", conf)
         ports = [free_port() for _ in range(job_managers)]
         made = _settings(folder, ports[0], slots)
-        start = _Starter(home, folder, stack)
+        start = _Starter(home, folder, stack, more_jars)
         if job_managers > 1:
             made |= _high_availability(start, folder)
         write_config(conf, {**made, **(settings or {})})
@@ -227,8 +233,9 @@ def _high_availability(start: _Starter, folder: Path) -> dict[str, object]:
 class _Starter:
     """Starts daemons on one set of folders."""
 
-    def __init__(self, home: Path, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, home: Path, folder: Path, stack: contextlib.ExitStack, more_jars: Sequence[Path]) -> None:
         self._home = home
+        self._more_jars = more_jars
         self._folder = folder
         self._stack = stack
         # What a developer's shell says of another Flink, and the test run's own modules, are not the cluster's.
@@ -265,7 +272,7 @@ class _Starter:
         command = java(
             main_class,
             *arguments,
-            class_path=f"{self._home / 'lib'}/*",
+            class_path=":".join([f"{self._home / 'lib'}/*", *map(str, self._more_jars)]),
             heap_megabytes=heap,
             options=[
                 *default_java_options(),

@@ -51,7 +51,8 @@ def driver_environment(environment: Mapping[str, str], folder: str) -> dict[str,
     if home:
         made["JAVA_HOME"] = home
     made["TMPDIR"] = made["FLINK_LOG_DIR"] = folder
-    options = f"{JVM_OPTIONS} -Djava.io.tmpdir={folder} {made.get('JDK_JAVA_OPTIONS', '')}"
+    ours = f"-Djava.io.tmpdir={folder} -XX:ErrorFile={folder}/java-crash-%p.log"
+    options = f"{JVM_OPTIONS} {ours} {made.get('JDK_JAVA_OPTIONS', '')}"
     made["JDK_JAVA_OPTIONS"] = options.strip()
     for name, value in _MEMORY.items():
         made.setdefault(name, value)
