@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import pytest
 
+from tests.db2_server import Db2Database, db2_stand_in
 from tests.flink_cluster import FlinkCluster
 from tests.flink_cluster import flink_cluster as start_flink_cluster
-from tests.db2_server import Db2Database, db2_stand_in
 from tests.oracle_server import OracleDatabase
 from tests.servers import (
     DatabaseType,

@@ -138,6 +138,11 @@ def _decimals(kind: SourceType, values: Sequence[Any]) -> pa.Array:
     return texts if failures else numbers
 
 
+def _booleans(kind: SourceType, values: Sequence[Any]) -> pa.Array:
+    # The driver gives 0 and 1.
+    return pa.array([None if value is None else bool(int(value)) for value in values], kind.arrow)
+
+
 def _times(kind: SourceType, values: Sequence[Any]) -> pa.Array:
     seconds = pa.array(values, pa.int64())
     if (pc.max(seconds).as_py() or 0) >= SECONDS_OF_DAY:
@@ -159,6 +164,7 @@ def time_text(seconds: int) -> str:
 
 
 _BUILDERS: Mapping[str, Callable[[SourceType, Sequence[Any]], pa.Array]] = {
+    "BOOLEAN": _booleans,
     "DECIMAL": _decimals,
     "TIME": _times,
     "TIMESTAMP": _timestamps,
