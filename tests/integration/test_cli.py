@@ -1,4 +1,4 @@
-"""The `flinkx` command on whole jobs: a real driver process and mini-cluster, PostgreSQL at both ends."""
+"""The `flinkx` command on whole jobs: a real Flink, of the job's own or standalone, PostgreSQL at both ends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.flink_cluster import FlinkCluster
 from tests.processes import session_members
-from tests.servers import PostgresDatabase
+from tests.servers import PostgresDatabase, await_condition
 
 ROWS = 1000
 BAD_ROWS = 3
@@ -100,6 +101,47 @@ def test_interrupted_job_leaves_no_process(database: PostgresDatabase, tmp_path:
     finally:
         process.kill()
         process.wait()
+
+
+def test_job_on_a_cluster(database: PostgresDatabase, flink_cluster: FlinkCluster, tmp_path: Path) -> None:
+    path = job_file(tmp_path, database, errorLimit={"record": BAD_ROWS})
+    cluster = ["-mode", "standalone", "-flinkconf", str(flink_cluster.conf_folder)]
+    done = flinkx(*cluster, "-job", path, "--json", database=database)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["cluster"], report["numRead"], report["nErrors"]) == ("standalone", ROWS, BAD_ROWS)
+    assert f"/#/job/running/{report['jobId']}" in done.stderr
+    assert database.query("select count(*) from target") == [(ROWS - BAD_ROWS,)]
+
+
+def test_interruption_cancels_the_job_in_the_cluster(
+    database: PostgresDatabase, flink_cluster: FlinkCluster, tmp_path: Path
+) -> None:
+    path = job_file(tmp_path, database, speed={"bytes": 1}, errorLimit={})
+    words = ["run", path, "--mode", "standalone", "--rest-address", flink_cluster.rest_address, "--job-key", "endless"]
+    command = [*COMMAND, *words, "-p", f"password={database.password}"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    second = None
+    try:
+        assert first.stderr
+        assert any(line.startswith("RUNNING") for line in first.stderr)
+        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert second.stderr
+        assert second.stderr.readline().startswith("Attached to the Flink job ")
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(timeout=60) == 130
+        assert first.wait(timeout=60) == 130
+    finally:
+        for process in filter(None, (first, second)):
+            process.kill()
+            process.wait()
+    jobs = [job for job in flink_cluster.get("/jobs/overview")["jobs"] if job["name"] == "endless"]
+    assert [job["state"] for job in jobs] == ["CANCELED"]
+    await_condition(lambda: not _workers(flink_cluster), 60, "the job's Python workers have ended")
+
+
+def _workers(cluster: FlinkCluster) -> list[int]:
+    return [child for daemon in cluster.task_managers for child in _children(daemon.pid)]
 
 
 def _children(pid: int) -> list[int]:
