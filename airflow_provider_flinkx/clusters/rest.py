@@ -253,8 +253,8 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Result]) -> Result:
             except BaseException as error:
                 outcome.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
     try:
+        threading.Thread(target=run, daemon=True).start()
         return outcome.result()
     except BaseException:
         with contextlib.suppress(RuntimeError):  # the loop is closed: it was the coroutine that raised
