@@ -3,15 +3,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_flinkx import cli
+from airflow_provider_flinkx.cli_cluster import settings_of, without_effect
 from airflow_provider_flinkx.cli_progress import ProgressBar, progress_display
 from airflow_provider_flinkx.clusters import local, session
 from airflow_provider_flinkx.clusters.settings import ClusterSettings, KerberosLogin, Tls
@@ -398,6 +401,24 @@ def test_strict_counts_warnings_about_the_text(tmp_path: Path) -> None:
     path.write_text(json.dumps(job(reader, STREAM_WRITER)).replace('"name": "a"', '"name": "b", "name": "a"'))
     assert cli.main(["validate", str(path)]) == 0
     assert cli.main(["validate", "--strict", str(path)]) == 2
+
+
+def commands_in_the_documents() -> Iterator[object]:
+    """Every line of the documents' shell examples that calls this command."""
+    root = Path(__file__).parents[2]
+    for document in sorted([root / "README.md", *root.glob("docs/**/*.md")]):
+        for block in re.findall(r"^```(?:sh)?\n(.*?)^```$", document.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.splitlines():
+                if line.startswith("flinkx "):
+                    yield pytest.param(shlex.split(line, comments=True)[1:], id=line)
+
+
+@pytest.mark.parametrize("words", list(commands_in_the_documents()))
+def test_commands_in_the_documents_are_understood(words: list[str]) -> None:
+    options = cli._parse(words)
+    if options.command in ("run", "launch"):
+        assert without_effect(options, launcher=options.command == "launch") == []
+        assert settings_of(options).mode == options.mode
 
 
 def test_plugins(capsys: pytest.CaptureFixture[str]) -> None:
