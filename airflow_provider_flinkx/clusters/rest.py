@@ -138,7 +138,7 @@ class FlinkRest:
         for job in await self._jobs():
             if job.job_id == job_id:
                 return job
-        raise JobLostError(f"Flink at {self.address} does not know the job {job_id}")
+        raise _lost(self.address, job_id)
 
     async def _jobs(self) -> list[FlinkJob]:
         # What it says of a single job is up to web.refresh-interval (3 s) old, this is not.
@@ -274,8 +274,15 @@ def _check(response: httpx.Response, address: str, path: str, accepted: Sequence
         return
     lines = list(_error_lines(response))
     if response.status_code == httpx.codes.NOT_FOUND and path.startswith("/jobs/"):
-        raise JobLostError(f"Flink at {address} does not know the job {path.split('/')[2]}")
+        raise _lost(address, path.split("/")[2])
     raise ClusterError(f"Flink at {address} answered {path} with {response.status_code}: {lines[-1]}")
+
+
+def _lost(address: str, job_id: str) -> JobLostError:
+    return JobLostError(
+        f"Flink at {address} does not know the job {job_id} (any more): a JobManager without high availability forgets "
+        "its jobs when it ends. How far the job came is unknown; try again with the same job key"
+    )
 
 
 def _error_lines(response: httpx.Response) -> Iterator[str]:

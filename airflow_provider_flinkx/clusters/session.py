@@ -300,10 +300,11 @@ class SessionCluster:
             }
             with contextlib.closing(self._driver.events(request, folder)) as events:
                 compiled = _compiled(next(event for event in events if event is not None))
-            self._job_id = compiled.job_id
-            if self._cancelled:
-                raise exceptions.JobCancelledError("the job was cancelled")
-            self._upload(compiled)
+                self._job_id = compiled.job_id
+                if self._cancelled:
+                    raise exceptions.JobCancelledError("the job was cancelled")
+                # While the driver lives: if we die now, it removes the files, which hold passwords.
+                self._upload(compiled)
         self._log(f"Flink job {compiled.job_id}: {self.job_url(compiled.job_id)}")
         return compiled.job_id
 

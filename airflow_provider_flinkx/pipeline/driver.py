@@ -1,7 +1,8 @@
 """The driver process: takes a job on standard input, builds the graph with PyFlink, and runs it or gives it back.
 
 Input: one line of JSON, see `Request`; it holds passwords, so it never travels in arguments or environment.
-The driver lives as long as its standard input is open: when the caller goes away, the job is cancelled.
+The driver lives as long as its standard input is open: when the caller goes away, the job is cancelled. So it does
+after it has given a compiled job back, without Java: its files hold passwords, and would outlive a caller that dies.
 Output: lines of JSON on standard output, each with an `event`:
 
     submitted  {jobId, restAddress}                       the job runs in this process' JVM
@@ -168,6 +169,7 @@ class Driver:
         self._job_client: Any = None
         self._cancelled = threading.Event()
         self._done = threading.Event()
+        self._let_go = threading.Event()
 
     def run(self) -> int:
         """Run the job to its end; returns the process' exit code."""
@@ -182,10 +184,14 @@ class Driver:
         self._done.set()
         java_process.keep_classes()
         self._emit(event, **values)
+        if event == "compiled":
+            java_process.end()
+            self._let_go.wait()
         return 0
 
     def cancel(self) -> None:
         """Cancel the job; the process ends within a few seconds whatever the job does."""
+        self._let_go.set()
         if self._done.is_set() or self._cancelled.is_set():
             return
         self._cancelled.set()
@@ -201,8 +207,7 @@ class Driver:
     def leave(self, code: int) -> NoReturn:
         """End this process and its JVM at once, and remove the run's folder."""
         java_process.end()
-        if self.request.session is None:  # Otherwise the caller takes what is there.
-            shutil.rmtree(self.request.folder, ignore_errors=True)
+        shutil.rmtree(self.request.folder, ignore_errors=True)
         # The JVM is gone: waiting for threads that talk to it would only add seconds.
         os._exit(code)
 

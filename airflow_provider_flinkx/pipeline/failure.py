@@ -9,6 +9,12 @@ from airflow_provider_flinkx.pipeline import marks
 
 _JAVA_CAUSE = re.compile(r"^Caused by: (.*)$", re.MULTILINE)
 _PYTHON_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*?(?=\S)(.*)$", re.MULTILINE)
+_LOST_TASK_MANAGER = re.compile(
+    r"TaskManager with id (?P<id>\S+) (?:is no longer reachable|timed out)|by remote task manager '(?P<address>[^' ]+)"
+)
+#: What Beam says when the other end of its connection is gone.
+_LOST_WORKER = re.compile(r"BeamPythonFunctionRunner.*StatusRuntimeException: CANCELLED", re.DOTALL)
+_GO_ON = "try again with the same job key to go on"
 
 
 def encode(error: exceptions.FlinkXError) -> str:
@@ -17,11 +23,25 @@ def encode(error: exceptions.FlinkXError) -> str:
 
 
 def decode(text: str) -> exceptions.FlinkXError:
-    """The error that Flink's exception text stands for; without marks, the Python error or the innermost Java cause."""
+    """The error that Flink's exception text stands for; without marks, what is known of its cause."""
     value = marks.find("error", text)
     if value is not None:
         return exceptions.from_json(value)
-    reasons = _PYTHON_TRACEBACK.findall(text) or _JAVA_CAUSE.findall(text) or text.strip().splitlines()[:1]
-    unknown = exceptions.JobFailedError(f"the Flink job failed: {reasons[-1] if reasons else 'no reason given'}")
+    unknown = exceptions.JobFailedError(f"the Flink job failed: {_reason(text)}")
     unknown.trace = text
     return unknown
+
+
+def _reason(text: str) -> str:
+    if lost := _LOST_TASK_MANAGER.search(text):
+        where = lost["id"] or lost["address"]
+        return f"the TaskManager {where} was lost (killed, out of memory, or its machine is gone); {_GO_ON}"
+    if raised := _PYTHON_TRACEBACK.findall(text):
+        return str(raised[-1])
+    if _LOST_WORKER.search(text):
+        return (
+            "a Python worker of the job died (killed, out of memory, or a crash in a driver's library; the log of its "
+            f"TaskManager may tell); {_GO_ON}"
+        )
+    reasons = _JAVA_CAUSE.findall(text) or text.strip().splitlines()[:1]
+    return reasons[-1] if reasons else "no reason given"

@@ -36,3 +36,34 @@ def test_foreign_failure_names_the_innermost_cause() -> None:
     assert isinstance(decoded, exceptions.JobFailedError)
     assert str(decoded) == "the Flink job failed: java.io.IOException: disk full"
     assert "report.flat_map" in decoded.trace
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(
+            "org.apache.flink.runtime.JobException: Recovery is suppressed\n\tat a.b(c)\n"
+            "Caused by: org.apache.flink.runtime.resourcemanager.exceptions.ResourceManagerException: "
+            "TaskManager with id 127.0.0.1:42661-835e8c is no longer reachable.\n\tat a.b(c)\n",
+            "the TaskManager 127.0.0.1:42661-835e8c was lost",
+            id="TaskManager",
+        ),
+        pytest.param(
+            "java.util.concurrent.TimeoutException: Heartbeat of TaskManager with id container_1(node:1) timed out."
+            "\n\tat a.b(c)\n",
+            "the TaskManager container_1(node:1) was lost",
+            id="heartbeat",
+        ),
+        pytest.param(
+            "java.lang.RuntimeException: Error while waiting for BeamPythonFunctionRunner flush\n\tat a.b(c)\n"
+            "Caused by: java.lang.RuntimeException: Failed to close remote bundle\n\tat a.b(c)\n"
+            "Caused by: org.apache.beam.vendor.grpc.v1p60p1.io.grpc.StatusRuntimeException: CANCELLED\n",
+            "a Python worker of the job died",
+            id="worker",
+        ),
+    ],
+)
+def test_a_lost_process_is_named(text: str, reason: str) -> None:
+    said = str(failure.decode(text))
+    assert said.startswith(f"the Flink job failed: {reason} (")
+    assert said.endswith("; try again with the same job key to go on")
