@@ -180,12 +180,14 @@ class TargetColumn:
         type: its type.
         code_page: of its texts; 1208 is UTF-8, 0 for bytes.
         counts_characters: whether its length is in characters (CODEUNITS32) and not in bytes.
+        nullable: whether it may be null.
     """
 
     name: str
     type: SourceType
     code_page: int
     counts_characters: bool
+    nullable: bool = True
 
     @property
     def marker(self) -> str:

@@ -91,7 +91,11 @@ class DB2Writer(RelationalWriter):
             raise self.database.error(
                 NotFoundError, f"updateKey: {', '.join(missing)} is not among the written columns"
             )
-        cleared = [column.name for column in available if column.name not in written] if self.mode == "replace" else []
+        cleared = [
+            column.name
+            for column in available
+            if self.mode == "replace" and column.nullable and column.name not in written
+        ]
         quote = self.database.quote
         return Merge(
             self.database.table,
@@ -273,4 +277,4 @@ def _comparable(value: Any) -> Any:
 
 def _target(column: CatalogColumn) -> TargetColumn:
     kind = SourceType(column.type_name, column.length, column.scale, column.code_page == 0)
-    return TargetColumn(column.name, kind, column.code_page, column.string_units == "CODEUNITS32")
+    return TargetColumn(column.name, kind, column.code_page, column.string_units == "CODEUNITS32", column.nulls == "Y")

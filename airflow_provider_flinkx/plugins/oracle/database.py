@@ -51,7 +51,7 @@ UNION ALL
 SELECT TABLE_OWNER, TABLE_NAME FROM ALL_SYNONYMS WHERE OWNER IN (:3, 'PUBLIC') AND SYNONYM_NAME = :4
 """
 _COLUMNS = """
-SELECT COLUMN_NAME, DATA_TYPE, DATA_PRECISION, DATA_SCALE FROM ALL_TAB_COLS
+SELECT COLUMN_NAME, DATA_TYPE, DATA_PRECISION, DATA_SCALE, NULLABLE FROM ALL_TAB_COLS
 WHERE OWNER = :1 AND TABLE_NAME = :2 AND HIDDEN_COLUMN = 'NO' AND VIRTUAL_COLUMN = 'NO'
 ORDER BY COLUMN_ID
 """
@@ -130,7 +130,10 @@ class Oracle(Database):
         if place is None:
             return ()
         cursor.execute(_COLUMNS, list(place))
-        return [TargetColumn(row[0], _NUMBERS.sub("", row[1]), row[2], row[3]) for row in cursor.fetchall()]
+        return [
+            TargetColumn(name, _NUMBERS.sub("", kind), precision, scale, nullable == "Y")
+            for name, kind, precision, scale, nullable in cursor.fetchall()
+        ]
 
     def unique_keys(self, cursor: Any) -> Sequence[Sequence[str]]:
         """Columns of the table's unique indexes, the primary key's first."""

@@ -147,6 +147,8 @@ class OracleReader(RelationalReader):
 
     @property
     def _batch_rows(self) -> int:
+        if wanted := int(self.parameter.get("fetchSize") or 0):
+            return min(wanted, MOST_BATCH_ROWS)
         known = self._known or {}
         size = sum(known[column.name].bytes_at_most for column in self.selected)
         return max(16, min(MOST_BATCH_ROWS, BATCH_BYTES // max(1, size)))

@@ -180,12 +180,14 @@ class TargetColumn:
         data_type: type without numbers: `VARCHAR2`, `TIMESTAMP WITH TIME ZONE`, …
         precision: digits of a number, binary ones of a FLOAT; None where none was declared.
         scale: digits behind the point, or of a second; None where none was declared.
+        nullable: whether it may be null.
     """
 
     name: str
     data_type: str
     precision: int | None = None
     scale: int | None = None
+    nullable: bool = True
 
     @property
     def is_temporal(self) -> bool:

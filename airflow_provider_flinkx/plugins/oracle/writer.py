@@ -115,7 +115,11 @@ class OracleWriter(RelationalWriter):
             raise self.database.error(
                 NotFoundError, f"updateKey: {', '.join(missing)} is not among the written columns"
             )
-        cleared = [column.name for column in available if column.name not in written] if self.mode == "replace" else []
+        cleared = [
+            column.name
+            for column in available
+            if self.mode == "replace" and column.nullable and column.name not in written
+        ]
         quote = self.database.quote
         return Merge(
             self.database.table,

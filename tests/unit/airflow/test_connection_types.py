@@ -6,8 +6,12 @@ import pytest
 
 from airflow_provider_flinkx.exceptions import JobFileError
 from airflow_provider_flinkx.plugins.connection import ConnectionValues, connection_types
+from airflow_provider_flinkx.plugins.db2.connection import CONNECTION as DB2
+from airflow_provider_flinkx.plugins.db2.url import address_of as db2_address
 from airflow_provider_flinkx.plugins.hdfs.connection import CONNECTION as HDFS
 from airflow_provider_flinkx.plugins.mysql.connection import CONNECTION as MYSQL
+from airflow_provider_flinkx.plugins.oracle.connection import CONNECTION as ORACLE
+from airflow_provider_flinkx.plugins.oracle.url import address_of as oracle_address
 from airflow_provider_flinkx.plugins.postgresql.connection import CONNECTION as POSTGRESQL
 from airflow_provider_flinkx.plugins.relational.jdbc import Server, address_of
 from airflow_provider_flinkx.plugins.sqlserver.connection import CONNECTION as SQLSERVER
@@ -32,7 +36,9 @@ def test_reader_gets_a_list_and_a_writer_a_text():
     assert POSTGRESQL.parameters("writer", connection)["connection"] == [{"jdbcUrl": "jdbc:postgresql://db:1234/sales"}]
 
 
-@pytest.mark.parametrize(("declared", "conn_type"), [(MYSQL, "mysql"), (POSTGRESQL, "postgres"), (SQLSERVER, "mssql")])
+@pytest.mark.parametrize(
+    ("declared", "conn_type"), [(MYSQL, "mysql"), (POSTGRESQL, "postgres"), (SQLSERVER, "mssql"), (ORACLE, "oracle")]
+)
 def test_connections_of_airflows_own_types_are_taken(declared, conn_type):
     parameters = declared.parameters("writer", values(conn_type, **DATABASE))
     assert parameters == declared.parameters("writer", values(declared.conn_type, **DATABASE))
@@ -87,13 +93,39 @@ def test_sqlserver_addresses(given, extra, server):
     assert (address.user, address.password) == ("me", "p;{}w")
 
 
+@pytest.mark.parametrize(
+    ("schema", "extra", "dsn", "table_schema"),
+    [
+        ("svc", {}, "db:1521/svc", None),
+        ("app", {"service_name": "svc"}, "db:1521/svc", "app"),
+        (None, {"sid": "X"}, "(DESCRIPTION=(ADDRESS=(PROTOCOL=tcp)(HOST=db)(PORT=1521))(CONNECT_DATA=(SID=X)))", None),
+        (None, {"dsn": "alias", "config_dir": "/c"}, "alias", None),
+    ],
+)
+def test_oracle_addresses(schema, extra, dsn, table_schema):
+    connection = values("oracle", host="db", login="me", password="p", schema=schema, extra=extra)
+    parameters = ORACLE.parameters("reader", connection)
+    assert oracle_address(parameters).dsn == dsn
+    assert parameters["connection"][0].get("schema") == table_schema
+    assert parameters.get("properties") == ({"oracle.net.tns_admin": "/c"} if "config_dir" in extra else None)
+
+
+def test_db2_servers_and_settings_go_into_the_url():
+    extra = {"current_schema": "APP", "ssl": True, "url_parameters": ":clientUser=x;"}
+    connection = values("flinkx_db2", host="a,b:5", port=4, login="me", password="p", schema="d", extra=extra)
+    address = db2_address(DB2.parameters("writer", connection))
+    assert [str(server) for server in address.servers] == ["a:4", "b:5"]
+    assert (address.database, address.user) == ("d", "me")
+    assert {"currentSchema": "APP", "sslConnection": "true", "clientUser": "x"}.items() <= address.parameters.items()
+
+
 def test_sqlserver_encryption_and_url_parameters_go_into_the_url():
-    extra = {"encrypt": "strict", "trust_server_certificate": True, "url_parameters": "applicationName=x;"}
+    extra = {"encrypt": "strict", "trust_server_certificate": True, "url_parameters": "packetSize=8000;"}
     parameters = SQLSERVER.parameters("writer", values("mssql", **DATABASE, extra=extra))
     assert sqlserver_settings(parameters, sqlserver_address(parameters)) == {
         "Encrypt": "strict",
         "TrustServerCertificate": "yes",
-        "APP": "x",
+        "PacketSize": "8000",
     }
 
 

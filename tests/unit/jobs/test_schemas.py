@@ -71,7 +71,11 @@ RELATIONAL_WRITER = (
     [
         ("mysqlreader", RELATIONAL_READER),
         ("postgresqlreader", RELATIONAL_READER),
+        ("oraclereader", RELATIONAL_READER),
+        ("db2reader", RELATIONAL_READER),
         ("mysqlwriter", RELATIONAL_WRITER),
+        ("oraclewriter", RELATIONAL_WRITER),
+        ("db2writer", RELATIONAL_WRITER),
         ("postgresqlwriter", RELATIONAL_WRITER + " insertSqlMode"),
         ("hdfsreader", "defaultFS path fileType column fieldDelimiter hadoopConfig encoding fileName filterRegex"),
         (

@@ -186,7 +186,7 @@ def test_half_job_is_told_in_one_line(side: str, empty: Any) -> None:
         ({"name": "mysqIreader"}, "job.content[0].reader.name: unknown plugin 'mysqireader'; did you mean 'mysqlr"),
         ({"name": "mongodreader"}, "job.content[0].reader.name: unknown plugin 'mongodreader'; did you mean 'mongodb"),
         ({"name": "xyzzyreader"}, "job.content[0].reader.name: unknown plugin 'xyzzyreader'"),
-        ({"name": "OracleReader"}, "job.content[0].reader.name: plugin 'oracle' is not installed"),
+        ({"name": "OdpsReader"}, "job.content[0].reader.name: plugin 'odps' is not installed"),
     ],
 )
 def test_wrong_reader(reader: Any, problem: str) -> None:

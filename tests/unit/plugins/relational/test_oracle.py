@@ -322,8 +322,9 @@ def test_an_incremental_read(double: Any) -> None:
 # -- Writing ---------------------------------------------------------------------------------------
 
 TARGET = [
-    ("ID", "NUMBER", 10, 0), ("TEXT", "VARCHAR2", None, None), ("ZONED", "TIMESTAMP(6) WITH TIME ZONE", None, 6),
-    ("BODY", "CLOB", None, None),
+    ("ID", "NUMBER", 10, 0, "N"), ("TEXT", "VARCHAR2", None, None, "Y"),
+    ("ZONED", "TIMESTAMP(6) WITH TIME ZONE", None, 6, "Y"), ("BODY", "CLOB", None, None, "Y"),
+    ("FIXED", "NUMBER", 1, 0, "N"),
 ]  # fmt: skip
 CATALOG = {
     "FROM ALL_TABLES WHERE OWNER = :1 AND TABLE_NAME = :2\nUNION": [("APP", "T")],
