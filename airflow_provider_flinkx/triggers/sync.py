@@ -51,15 +51,24 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the end of the job."""
-        error = None
+        # Airflow tells a user's action by the message of the cancellation. Much of what can be awaited loses it.
+        waiting = asyncio.ensure_future(self._wait())
+        try:
+            error = await asyncio.shield(waiting)
+        finally:
+            waiting.cancel()
+        self._has_fired = True
+        yield TriggerEvent({"job_id": self.job_id, "error": error})
+
+    async def _wait(self) -> dict[str, Any] | None:
+        """Wait until the job has ended; what kept from waiting, if anything did."""
         try:
             await asyncio.sleep(self.interval)
             cluster = await self._connected()
             await cluster.follow(self.job_id, ProgressLog(self.log), self.interval)
         except Exception as problem:  # as an event, which the task can raise again; else only its text would be left
-            error = to_json(problem)
-        self._has_fired = True
-        yield TriggerEvent({"job_id": self.job_id, "error": error})
+            return to_json(problem)
+        return None
 
     async def on_kill(self) -> None:
         """Cancel the job: a user ended the task. Airflow calls this since 3.3."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -93,6 +95,27 @@ def test_before_on_kill_the_state_of_the_task_tells_that_a_user_ended_it(monkeyp
     trigger = trigger_on(Cluster("never"), monkeypatch, deferred=False)
     asyncio.run(stopped(trigger))
     assert trigger._cluster.cancelled == ["j"]
+
+
+def test_the_word_that_a_user_ended_the_task_is_never_lost(monkeypatch):
+    trigger = trigger_on(None, monkeypatch)
+    begun = threading.Event()
+
+    def connect():
+        begun.set()
+        time.sleep(0.2)
+
+    monkeypatch.setattr(sync, "FlinkClusterHook", lambda *_: SimpleNamespace(cluster=connect))
+
+    async def cancelled():
+        task = asyncio.create_task(events_of(trigger))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        task.cancel("user action")
+        with pytest.raises(asyncio.CancelledError, match="user action"):
+            await task
+
+    asyncio.run(cancelled())
 
 
 def test_on_kill_cancels(monkeypatch):
