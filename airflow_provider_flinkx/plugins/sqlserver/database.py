@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import mssql_py_core
-import mssql_python
 import pyarrow as pa
 from sqlalchemy.dialects.mssql.base import MSDialect
 
@@ -22,13 +20,8 @@ from airflow_provider_flinkx.exceptions import (
 from airflow_provider_flinkx.plugins.base import Category
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
+from airflow_provider_flinkx.plugins.sqlserver.driver import mssql_py_core, mssql_python
 from airflow_provider_flinkx.plugins.sqlserver.url import DEFAULT_PORT, SQLServerAddress, address_of, settings
-
-# Microsoft's ODBC driver, which the package brings too, needs libraries of the system. Reading by the same
-# implementation that bulk-loads needs none. MSSQL_PYTHON_NATIVE_PROVIDER in the environment wins over this.
-setattr(mssql_python, "native_provider", "mssql-odbc")  # noqa: B010  # its type stubs do not know it
-# A pooled connection would keep settings of `session`.
-mssql_python.pooling(enabled=False)
 
 #: Every session speaks the same, whatever the server's or login's settings are.
 _SESSION = (

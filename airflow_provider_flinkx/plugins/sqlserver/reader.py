@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import mssql_python
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from airflow_provider_flinkx.plugins.relational.fitting import with_texts
 from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
 from airflow_provider_flinkx.plugins.relational.splits import Sample
 from airflow_provider_flinkx.plugins.sqlserver.database import SQLServer
+from airflow_provider_flinkx.plugins.sqlserver.driver import mssql_python
 from airflow_provider_flinkx.plugins.sqlserver.types import SourceType
 
 #: Bytes per batch, and rows of the first one, which tells how long rows are.

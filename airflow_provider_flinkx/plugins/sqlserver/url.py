@@ -32,8 +32,6 @@ _KEYWORDS: Mapping[str, str] = {
     "multisubnetfailover": "MultiSubnetFailover",
     "ipaddresspreference": "IpAddressPreference",
     "packetsize": "PacketSize",
-    "applicationname": "APP",
-    "appname": "APP",
 }
 _SWITCHES = {"true": "yes", "false": "no"}
 #: Values of `encrypt` (Microsoft) and `ssl` (jTDS): how the connection is encrypted, and whether anyone is trusted.

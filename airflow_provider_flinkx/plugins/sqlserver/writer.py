@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import mssql_py_core
 import numpy as np
 import pyarrow as pa
 
@@ -23,6 +22,7 @@ from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.relational.merge import Merge
 from airflow_provider_flinkx.plugins.relational.writer import RelationalSplitWriter, RelationalWriter
 from airflow_provider_flinkx.plugins.sqlserver.database import RowConnection, SQLServer
+from airflow_provider_flinkx.plugins.sqlserver.driver import mssql_py_core
 from airflow_provider_flinkx.plugins.sqlserver.fitting import fit_column
 from airflow_provider_flinkx.plugins.sqlserver.types import TargetColumn
 

@@ -62,8 +62,8 @@ def test_unreadable_urls(url: str) -> None:
         ("jdbc:sqlserver://h;encrypt=false", {"encrypt": True}, {"Encrypt": "yes"}),
         ("jdbc:sqlserver://h;encrypt=strict;hostNameInCertificate=c", {},
          {"Encrypt": "strict", "HostNameInCertificate": "c"}),
-        ("jdbc:sqlserver://h;encrypt=true;trustServerCertificate=true;applicationName=a", {},
-         {"Encrypt": "yes", "TrustServerCertificate": "yes", "APP": "a"}),
+        ("jdbc:sqlserver://h;encrypt=true;trustServerCertificate=true;packetSize=8000", {},
+         {"Encrypt": "yes", "TrustServerCertificate": "yes", "PacketSize": "8000"}),
         ("jdbc:jtds:sqlserver://h/d", {}, {"Encrypt": "no"}),
         ("jdbc:jtds:sqlserver://h/d;ssl=require", {}, {"Encrypt": "yes", "TrustServerCertificate": "yes"}),
         ("jdbc:jtds:sqlserver://h/d;ssl=authenticate", {}, {"Encrypt": "yes"}),
@@ -79,7 +79,7 @@ def test_an_unknown_encryption_is_refused() -> None:
 
 
 def test_what_has_no_counterpart_is_a_warning_that_names_it() -> None:
-    url = "jdbc:jtds:sqlserver://h/d;useLOBs=false;user=a;appName=x"
+    url = "jdbc:jtds:sqlserver://h/d;useLOBs=false;user=a;packetSize=8000"
     reader = parameter(url, column=["*"], properties={"sendStringParametersAsUnicode": "false"}, orderByColumn="a")
     writer = parameter("jdbc:sqlserver://h", column=["*"])
     document = {"job": {"content": [{"reader": {"name": "sqlserverreader", "parameter": reader},
