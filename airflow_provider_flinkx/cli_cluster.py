@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_flinkx.clusters.settings import ClusterSettings
@@ -100,7 +101,7 @@ def settings_of(options: argparse.Namespace) -> ClusterSettings:
     """The cluster that the options name, in either form.
 
     Raises:
-        JobFileError: when they name one that there is not, or FlinkX's `yarnPer`.
+        JobFileError: when they name one that there is not, an archive that is not there, or FlinkX's `yarnPer`.
     """
     if options.mode == PER_JOB_MODE:
         raise JobFileError(
@@ -112,6 +113,8 @@ def settings_of(options: argparse.Namespace) -> ClusterSettings:
     settings = {key: value for key, value in (extra["settings"] or {}).items() if key not in CONF_PROP_WITHOUT_EFFECT}
     extra["settings"] = settings | dict(options.D or ())
     given = {name: value for name, value in extra.items() if value is not None}
+    if options.worker_archive is not None and not Path(options.worker_archive).is_file():
+        raise JobFileError(f"{options.worker_archive}: there is no such archive; `flinkx pack` makes one")
     return cluster_settings(ConnectionValues("", CONNECTION.conn_type, host=options.rest_address, extra=given))
 
 

@@ -244,20 +244,33 @@ def test_both_forms_name_the_same_cluster(
     assert cluster.settings == settings
 
 
-def test_what_only_the_readable_form_says_of_a_cluster(cluster: type[FakeCluster], job_file: str) -> None:
+def test_what_only_the_readable_form_says_of_a_cluster(
+    cluster: type[FakeCluster], job_file: str, tmp_path: Path
+) -> None:
+    archive = tmp_path / "w.tgz"
+    archive.touch()
     words = ["--mode", "standalone", "--rest-address", "https://a:1,b", "--python", "/p", "--worker-python", "w"]
-    words += ["--worker-archive", "/w.tgz", "--tls-ca", "/ca", "--tls-certificate", "/cert", "--tls-key", "/key"]
+    words += ["--worker-archive", str(archive), "--tls-ca", "/ca", "--tls-certificate", "/cert", "--tls-key", "/key"]
     assert cli.main(["run", job_file, *words, "--reconnect-timeout", "5", "--slot-timeout", "6"]) == 0
     assert cluster.settings == ClusterSettings(
         mode="standalone",
         rest_addresses=("https://a:1", "http://b:8081"),
         python="/p",
         worker_python="w",
-        worker_archive=Path("/w.tgz"),
+        worker_archive=archive,
         tls=Tls(Path("/ca"), Path("/cert"), Path("/key")),
         reconnect_timeout=5,
         slot_timeout=6,
     )
+
+
+def test_an_archive_that_is_not_there_is_named(
+    cluster: type[FakeCluster], job_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--mode", "standalone", "--rest-address", "a", "--worker-archive", "/none.tgz"]
+    assert cli.main(["run", job_file, *words]) == 2
+    assert capsys.readouterr().err.startswith("flinkx: error: /none.tgz: there is no such archive")
+    assert cluster.settings is None
 
 
 def test_folders_are_looked_for_where_flinkx_does(
@@ -418,6 +431,7 @@ def test_commands_in_the_documents_are_understood(words: list[str]) -> None:
     options = cli._parse(words)
     if options.command in ("run", "launch"):
         assert without_effect(options, launcher=options.command == "launch") == []
+        options.worker_archive = None
         assert settings_of(options).mode == options.mode
 
 
