@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import shutil
+import ssl
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ _ENTRYPOINT = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntry
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _ZOOKEEPER = "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server.ZooKeeperServerMain"
 _GRANTED = "DefaultDispatcherRunner was granted leadership"
-_NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 #: In megabytes. A TaskManager's process stays under 1 GB with all of them full.
 _JOB_MANAGER_HEAP, _TASK_MANAGER_HEAP, _ZOOKEEPER_HEAP = 320, 256, 64
 _METASPACE, _DIRECT = 224, 160
@@ -42,6 +42,7 @@ class FlinkCluster:
         conf_folder: the folder of config.yaml, as `-flinkconf` takes it; it names the first JobManager.
         log_folder: what the daemons log (`*.log`) and print (`*.out`).
         slots: of all TaskManagers.
+        tls: how we speak to the JobManagers; None: without TLS.
     """
 
     job_managers: tuple[Daemon, ...]
@@ -50,6 +51,7 @@ class FlinkCluster:
     conf_folder: Path
     log_folder: Path
     slots: int
+    tls: ssl.SSLContext | None = None
 
     @property
     def job_manager(self) -> Daemon:
@@ -63,7 +65,7 @@ class FlinkCluster:
 
     def get(self, path: str) -> Any:
         """JSON of a REST path, of the first JobManager that answers; None when none does."""
-        return next(filter(None, (_get(address, path) for address in self.rest_addresses)), None)
+        return next(filter(None, (self._get(address, path) for address in self.rest_addresses)), None)
 
     def leader(self) -> int | None:
         """Index of the JobManager that leads, if one does."""
@@ -95,7 +97,7 @@ class FlinkCluster:
             if not daemon.process.running:
                 log = self.log_folder / f"{daemon.name}.log"
                 raise RuntimeError(f"{daemon.name} has ended:\n{daemon.process.log_tail()}{log.read_text()[-3000:]}")
-        answers = [_get(address, "/taskmanagers") for address in self.rest_addresses]
+        answers = [self._get(address, "/taskmanagers") for address in self.rest_addresses]
         return all(answer and self._all_live(answer["taskmanagers"]) for answer in answers)
 
     def _all_live(self, registered: Sequence[Mapping[str, Any]]) -> bool:
@@ -107,12 +109,13 @@ class FlinkCluster:
             and all(any(daemon.process.listens_on(port) for port in ports) for daemon in self.task_managers)
         )
 
-
-def _get(address: str, path: str) -> Any:
-    """JSON of a REST path; None when there is no (good) answer."""
-    with contextlib.suppress(OSError, ValueError), _NO_PROXY.open(f"{address}/v1{path}", timeout=5) as answer:
-        return json.load(answer)
-    return None
+    def _get(self, address: str, path: str) -> Any:
+        """JSON of a REST path; None when there is no (good) answer."""
+        secure = [urllib.request.HTTPSHandler(context=self.tls)] if self.tls else []
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *secure)
+        with contextlib.suppress(OSError, ValueError), opener.open(f"{address}/v1{path}", timeout=5) as answer:
+            return json.load(answer)
+        return None
 
 
 @contextlib.contextmanager
@@ -123,6 +126,7 @@ def flink_cluster(
     slots: int = 2,
     settings: Mapping[str, str] | None = None,
     more_jars: Sequence[Path] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[FlinkCluster]:
     """Start a cluster; it ends with the block, or with the test process.
 
@@ -132,6 +136,7 @@ def flink_cluster(
         slots: of each TaskManager.
         settings: further settings of config.yaml.
         more_jars: on the class path beside those in lib/.
+        tls: how to speak to a cluster whose settings ask for TLS.
     """
     home = flink_home()
     with contextlib.ExitStack() as stack:
@@ -150,10 +155,11 @@ def flink_cluster(
         cluster = FlinkCluster(
             tuple(start.job_manager(index, port) for index, port in enumerate(ports)),
             tuple(start.task_manager(index) for index in range(task_managers)),
-            tuple(f"http://{LOCALHOST}:{port}" for port in ports),
+            tuple(f"{'https' if tls else 'http'}://{LOCALHOST}:{port}" for port in ports),
             conf,
             logs,
             task_managers * slots,
+            tls,
         )
         cluster.await_ready()
         yield cluster
