@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.airflow.scheduler.services import AirflowServices
+from tests.flink_cluster import FlinkCluster
 from tests.servers import MariadbDatabase, PostgresDatabase
 
 
@@ -42,3 +43,12 @@ def airflow(
         yield services
     finally:
         services.stop()
+
+
+@pytest.fixture(scope="session")
+def airflow_with_flink(airflow: AirflowServices, shared_flink_cluster: FlinkCluster) -> AirflowServices:
+    """The same, with a triggerer and a connection `flink_cluster` that leads to a real cluster."""
+    address = shared_flink_cluster.rest_address.removeprefix("http://")
+    airflow.command("connections", "add", "flink_cluster", "--conn-uri", f"flink://{address}/?mode=standalone")
+    airflow.restart_triggerer()
+    return airflow

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from tests.servers import LOCALHOST, OwnedProcess, PostgresDatabase, await_condi
 
 AIRFLOW_3 = int(importlib.metadata.version("apache-airflow").split(".")[0]) >= 3
 DAG_SECONDS = 120
+API_SECONDS = 60
 ENDED = ("success", "failed")
 
 
@@ -44,8 +46,11 @@ class AirflowServices:
             connections: URI by connection id.
         """
         self.home = home
+        self.temporary_folder = home / "tmp"
+        self.temporary_folder.mkdir()
         self._metadata = metadata
         self._processes: list[OwnedProcess] = []
+        self.triggerer: OwnedProcess | None = None
         self._port = free_port()
         self._environment = {
             **os.environ,
@@ -62,6 +67,47 @@ class AirflowServices:
             self._service("dag-processor")
         self._service("scheduler")
 
+    def restart_triggerer(self) -> None:
+        """Start the triggerer, which tests with deferred tasks need; end the one before it first."""
+        if self.triggerer is not None:
+            self._processes.remove(self.triggerer)
+            self.triggerer.stop()
+        self.triggerer = self._service("triggerer", "--skip-serve-logs")
+
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Give a task the state `success` or `failed`, as its button in the pages does."""
+        if not AIRFLOW_3:
+            # Its web server does the same in a process of its own.
+            program = (
+                "import sys; from airflow.models.dagbag import DagBag; dag, run, task, state = sys.argv[1:];"
+                "DagBag(read_dags_from_db=True).get_dag(dag)"
+                ".set_task_instance_state(task_id=task, run_id=run, state=state)"
+            )
+            self._python("-c", program, dag_id, run_id, task_id, state)
+            return
+        run = urllib.parse.quote(run_id)
+        self._ask("PATCH", f"dags/{dag_id}/dagRuns/{run}/taskInstances/{task_id}", {"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task, as its button in the pages does."""
+        if not AIRFLOW_3:
+            self.command("tasks", "clear", "-y", "-t", f"^{task_id}$", dag_id)
+            return
+        only = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": [task_id]}
+        self._ask("POST", f"dags/{dag_id}/clearTaskInstances", only)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        """Send a request to the API of Airflow 3."""
+        with urllib.request.urlopen(f"http://{LOCALHOST}:{self._port}/auth/token", timeout=API_SECONDS) as answer:
+            token = json.load(answer)["access_token"]
+        request = urllib.request.Request(
+            f"http://{LOCALHOST}:{self._port}/api/v2/{path}",
+            data=json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        urllib.request.urlopen(request, timeout=API_SECONDS).close()
+
     def stop(self) -> None:
         """End the services, the last started first."""
         for process in reversed(self._processes):
@@ -69,8 +115,11 @@ class AirflowServices:
 
     def command(self, *arguments: str) -> str:
         """Run `airflow …` to its end and return what it printed; a failure is an error with the output."""
+        return self._python("-m", "airflow", *arguments)
+
+    def _python(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [sys.executable, *arguments],
             env=self._environment,
             cwd=self.home,
             capture_output=True,
@@ -79,7 +128,7 @@ class AirflowServices:
         )
         if done.returncode:
             raise RuntimeError(
-                f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+                f"python {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
             )
         return done.stdout
 
@@ -116,7 +165,7 @@ class AirflowServices:
         )
         assert rows, f"{dag_id}.{task_id} pushed no {key}"
         value = rows[0][0]
-        return json.loads(value) if isinstance(value, str | bytes) else value
+        return json.loads(value) if isinstance(value, bytes) else value
 
     def task_log(self, dag_id: str) -> str:
         """Everything that the tasks of a DAG logged, for the message of a failed test."""
@@ -168,6 +217,7 @@ def _settings(home: Path, dags: Path, metadata: PostgresDatabase, port: int) -> 
             "dags_folder": dags,
             "load_examples": False,
             "dags_are_paused_at_creation": False,
+            "test_connection": "Enabled",
             "fernet_key": "zp8kV8r0yq0b1nP3m3m2oYl2mC4T0e8nS1p1b1o0x9g=",
             "simple_auth_manager_all_admins": True,
             "execution_api_server_url": f"http://{LOCALHOST}:{port}/execution/",
@@ -176,7 +226,15 @@ def _settings(home: Path, dags: Path, metadata: PostgresDatabase, port: int) -> 
         "api": {"port": port, "base_url": f"http://{LOCALHOST}:{port}", "secret_key": secret},
         "api_auth": {"jwt_secret": secret},
         "webserver": {"secret_key": secret},
-        "scheduler": {"dag_dir_list_interval": 5, "scheduler_heartbeat_sec": 2},
+        "scheduler": {
+            "dag_dir_list_interval": 5,
+            "scheduler_heartbeat_sec": 2,
+            "trigger_timeout_check_interval": 2,
+            "scheduler_zombie_task_threshold": 30,
+            "zombie_detection_interval": 5,
+            "task_instance_heartbeat_timeout": 30,
+            "task_instance_heartbeat_timeout_detection_interval": 5,
+        },
         "dag_processor": {"refresh_interval": 5},
         "usage_data_collection": {"enabled": False},
     }
@@ -185,4 +243,4 @@ def _settings(home: Path, dags: Path, metadata: PostgresDatabase, port: int) -> 
         for section, values in configuration.items()
         for name, value in values.items()
     }
-    return {"AIRFLOW_HOME": str(home), "no_proxy": f"localhost,{LOCALHOST}", **variables}
+    return {"AIRFLOW_HOME": str(home), "TMPDIR": str(home / "tmp"), "no_proxy": f"localhost,{LOCALHOST}", **variables}

@@ -1,0 +1,92 @@
+"""Many small jobs, deferred, on one cluster of four slots: all end, and nothing of them is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.airflow.scheduler.services import ENDED, AirflowServices
+from tests.flink_cluster import FlinkCluster
+from tests.servers import await_condition
+
+DAG = "many_jobs"
+#: Longer than the worker waits before it defers a task.
+JOB_SECONDS = 14
+ROWS_PER_SECOND = 100
+MEGABYTE = 1 << 20
+LOG = logging.getLogger(__name__)
+
+
+@pytest.mark.airflow3
+@pytest.mark.parametrize(
+    ("jobs", "at_a_time", "seconds"), [(8, 8, 240), pytest.param(200, 20, 3600, marks=pytest.mark.long)]
+)
+def test_all_end_and_leave_nothing(
+    airflow_with_flink: AirflowServices, shared_flink_cluster: FlinkCluster, jobs: int, at_a_time: int, seconds: int
+) -> None:
+    airflow, flink = airflow_with_flink, shared_flink_cluster
+    flink.repair()
+    files_before = files_of(airflow, flink)
+    jobs_before = Counter(job["state"] for job in flink.get("/jobs/overview")["jobs"])
+    airflow.await_dag(DAG)
+    airflow.command("pools", "set", DAG, str(at_a_time), "for the test", "--include-deferred")
+    airflow.command("dags", "trigger", DAG, "--conf", json.dumps({"jobs": jobs, "seconds": JOB_SECONDS}))
+
+    triggerer = psutil.Process(airflow.triggerer.pid)
+    memory: list[int] = []
+    was_deferred: set[int] = set()
+
+    def ended() -> bool:
+        rows = airflow.query(f"SELECT map_index, state FROM task_instance WHERE dag_id = '{DAG}' AND task_id = 'sync'")
+        deferred = {index for index, state in rows if state == "deferred"}
+        was_deferred.update(deferred)
+        if deferred:
+            memory.append(sum(process.memory_info().rss for process in [triggerer, *triggerer.children(True)]))
+        return sum(state in ENDED for index, state in rows if index >= 0) == jobs
+
+    await_condition(ended, seconds, f"{jobs} jobs", interval=1)
+    await_condition(lambda: airflow.await_runs(DAG, 1, 60), 60, "the end of the run")
+    reports = airflow.query(
+        f"SELECT value FROM xcom WHERE dag_id = '{DAG}' AND key = 'return_value' AND map_index >= 0"
+    )
+    assert [report["numWrite"] for (report,) in reports] == [JOB_SECONDS * ROWS_PER_SECOND] * jobs
+    assert len({report["jobId"] for (report,) in reports}) == jobs
+    assert len(was_deferred) == jobs
+    states = Counter(job["state"] for job in flink.get("/jobs/overview")["jobs"])
+    assert states - jobs_before == {"FINISHED": jobs}
+
+    await_condition(lambda: not drivers_of(airflow), 60, "the end of all drivers")
+    await_condition(lambda: not workers_of(flink), 60, "the end of all Python workers")
+    await_condition(lambda: files_of(airflow, flink) <= files_before, 60, "no file left over")
+    third = len(memory) // 3
+    before, after = max(memory[third:-third]), max(memory[-third:])
+    LOG.info("memory of the triggerer: at most %d MB, then %d MB", before // MEGABYTE, after // MEGABYTE)
+    if jobs > at_a_time:  # else all of them begin and end together
+        assert after < before + 8 * MEGABYTE
+
+
+def drivers_of(airflow: AirflowServices) -> list[str]:
+    """Command lines of the driver processes and their JVMs that the tasks have started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if process.environ().get("AIRFLOW_HOME") == str(airflow.home) and "FLINK_LOG_DIR" in process.environ():
+                found.append(" ".join(process.cmdline())[:200])
+    return found
+
+
+def workers_of(flink: FlinkCluster) -> list[psutil.Process]:
+    """Processes that the TaskManagers have started."""
+    return [child for daemon in flink.task_managers for child in psutil.Process(daemon.pid).children(recursive=True)]
+
+
+def files_of(airflow: AirflowServices, flink: FlinkCluster) -> set[Path]:
+    """Files in the folders for temporary files, of the tasks and of the cluster."""
+    folders = (airflow.temporary_folder, flink.conf_folder.parent / "tmp")
+    return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
