@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flinkx.clusters.local import LocalCluster
 from airflow_provider_flinkx.exceptions import DataError, JobInvalidError
 from airflow_provider_flinkx.plugins.base import Category
-from tests.integration.relational.moving import Moved, move, reader, writer
+from tests.integration.relational.moving import Moved, move, parameter, reader, writer
 from tests.servers import Database, PostgresDatabase, SQLServerDatabase
 
 
@@ -219,3 +220,17 @@ def test_with_no_lock(database: Database, no_lock: bool) -> None:
 
     assert ("WITH (NOLOCK)" in source.statement("")) is no_lock
     assert move(source, writer(database, "target")).written == 1
+
+
+def test_a_whole_job_in_flink(database: Database) -> None:
+    """Its interpreter runs in threads of Java, where an import of the driver can wait for itself for ever."""
+    tables(database, "n int", "n int", "(1)", "(2)")
+    ends = {
+        name: {"name": f"sqlserver{name}", "parameter": {**parameter(database, table), "column": ["n"]}}
+        for name, table in (("reader", "source"), ("writer", "target"))
+    }
+
+    report = LocalCluster().run({"job": {"content": [ends]}}, job_key="sqlserver")
+
+    assert report["numWrite"] == 2
+    assert database.query("SELECT n FROM target ORDER BY n") == [(1,), (2,)]
