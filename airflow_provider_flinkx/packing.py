@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, requires
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, metadata, requires
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -145,14 +145,18 @@ def requirements(names: Iterable[str]) -> list[Requirement]:
         names: plugins; one of another distribution needs that distribution.
 
     Raises:
-        MissingDriverError: this package has no metadata, because it was not installed.
+        MissingDriverError: this package has no metadata, because it was not installed, or that of another version.
     """
     known = {plugin.name: plugin for plugin in plugins().values()}
-    extras = {"flink", *filter(None, (known[name].extra for name in names))}
+    extras = {"flink", *filter(None, (known[name].extra for name in names if name in BUILT_IN))}
     try:
         ours = [Requirement(text) for text in requires(OURS) or ()]
+        declared = set(metadata(OURS).get_all("Provides-Extra") or ())
     except PackageNotFoundError:
         raise MissingDriverError(f"{OURS} is not installed here: pip install it, its files alone do not do") from None
+    if not extras <= declared:
+        missing = ", ".join(sorted(extras - declared))
+        raise MissingDriverError(f"{OURS} was installed before it had the extras {missing}: install it again")
     base = [one for one in ours if _applies(one, ()) and canonicalize_name(one.name) in ON_NODES]
     of_extras = [one for one in ours if not _applies(one, ()) and _applies(one, extras)]
     return [*base, *of_extras, *_others(names)]

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def test_requirements_are_those_of_the_plugins_alone() -> None:
 def test_what_travels_with_a_job_imports_nothing_else_of_our_own_requirements(tmp_path: Path) -> None:
     ours = {packing.canonicalize_name(Requirement(text).name) for text in metadata.requires(packing.OURS) or ()}
     homes = metadata.packages_distributions()
-    with_extras = {one.name for name in registry.BUILT_IN for one in requirements([name])}
+    extras = metadata.metadata(packing.OURS).get_all("Provides-Extra") or ()
+    built_in = [name for name in registry.BUILT_IN if registry.plugins()[name].extra in (None, *extras)]
+    with_extras = {one.name for one in requirements(built_in)}
     allowed = {packing.canonicalize_name(name) for name in with_extras}
     (folder,) = ship(tmp_path)
     imported = {name for file in Path(folder).rglob("*.py") for name in imports(file)}
@@ -84,6 +87,15 @@ def imports(file: Path) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+
+
+def test_metadata_of_an_older_installation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    older = Message()
+    older["Provides-Extra"] = "flink"
+    monkeypatch.setattr(packing, "metadata", lambda _name: older)
+    assert requirements(["stream"])
+    with pytest.raises(MissingDriverError, match="installed before it had the extras mysql: install it again"):
+        requirements(["stream", "mysql"])
 
 
 def test_plugins_by_either_name() -> None:
