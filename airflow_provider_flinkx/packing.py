@@ -16,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, metadata, requires
 from pathlib import Path
@@ -84,7 +84,7 @@ class Packed:
     packages: Mapping[str, str]
 
 
-def pack(archive: Path, names: Iterable[str], python: str | None = None) -> Packed:
+def pack(archive: Path, names: Collection[str], python: str | None = None) -> Packed:
     """Make the archive for some plugins.
 
     Args:
@@ -138,7 +138,7 @@ def _plugin_name(word: str) -> str:
     raise JobFileError(f"unknown plugin {word!r}{did_you_mean(name, list(plugins()))}")
 
 
-def requirements(names: Iterable[str]) -> list[Requirement]:
+def requirements(names: Collection[str]) -> list[Requirement]:
     """What the nodes need for some plugins, beside this package: its own metadata says it.
 
     Args:
