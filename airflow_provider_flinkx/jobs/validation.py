@@ -127,8 +127,19 @@ def _endpoint(value: Any, side: Side, schema_of: SchemaOf, problems: Problems) -
     schema = _schema(name, side, schema_of, problems)
     if schema is None:
         return None
+    parameter = _with_increment_column(parameter, f"{path}.parameter", problems)
     fitted = fit(parameter, schema, f"{path}.parameter", problems)
     return Endpoint(name, with_defaults(fitted, schema), _columns(fitted, schema, f"{path}.parameter", problems))
+
+
+def _with_increment_column(parameter: Mapping[str, Any], path: str, problems: Problems) -> Mapping[str, Any]:
+    """`incremental.column` is `increColumn`, for all that is said and checked of it."""
+    column = _object(parameter, "incremental").get("column")
+    if not isinstance(column, str):
+        return parameter
+    if parameter.get("increColumn") not in (None, "", column):
+        problems.error(f"{path}.increColumn", "is another column than that of incremental; leave it out")
+    return {**parameter, "increColumn": column}
 
 
 def _schema(name: str, side: Side, schema_of: SchemaOf, problems: Problems) -> Schema | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.references import mask
+from airflow_provider_flinkx.pipeline import ranges
 from airflow_provider_flinkx.pipeline.steps import Message, Run
 from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 
@@ -33,37 +34,44 @@ def plan(run: Run) -> Iterator[Message]:
 
 def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     ledger, warnings = _ledger(run, writer)
-    kept = _kept(run, ledger, writer, warnings) if ledger is not None else None
-    if kept is not None and kept.report is not None:
-        yield {"kind": "finished", "report": kept.report}
-        return
+    place = ranges.enter(run, reader, ledger) if ledger is not None else None
+    if place is not None:
+        writer.context = replace(writer.context, range=place)
+        run, ledger = run.in_range(place), writer.ledger()
+    kept = _kept(run, reader, ledger, writer, warnings) if ledger is not None else None
     if kept is None:
         kept = _begun(run, reader, writer, ledger)
-    else:
+    elif kept.report is None:
         writer.resume(reader.schema)
         told = f"an earlier try had written {len(kept.done)} of {len(kept.splits)} splits"
         warnings.append(f"{told}; this one went on there")
-    yield {"kind": "plan", "splits": len(kept.splits), "ledger": ledger is not None, "warnings": warnings}
+    if kept.report is not None:
+        yield {"kind": "finished", "report": kept.report}
+        return
+    common = {"ledger": ledger is not None, "range": place}
+    yield {"kind": "plan", "splits": len(kept.splits), **common, "warnings": warnings}
     for split in kept.splits:
         if split.index in kept.done:
             yield {"kind": "done", "report": kept.done[split.index]}
         else:
-            yield {"kind": "split", "split": asdict(split), "ledger": ledger is not None}
+            yield {"kind": "split", "split": asdict(split), **common}
 
 
 def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> KeptRun:
     """A run whose target is prepared and whose splits are cut, and kept in the ledger."""
     writer.prepare(reader.schema)
-    begun = KeptRun(_digest(run), list(reader.splits()), {})
+    begun = KeptRun(_digest(run, reader), list(reader.splits()), {})
     if ledger is None:
         return begun
-    before = ledger.read()
+    # Entries of a range are never taken away: another run may be at work on it.
+    before = ledger.read() if run.context.range is None else None
     try:
         ledger.begin(begun.digest, begun.splits, anew=before is not None)
     except exceptions.DataError:
         # Another try has planned meanwhile: the two must cut the source at the same places.
         kept = ledger.read()
-        if kept is None or kept.digest != begun.digest:
+        is_finished_range = kept is not None and kept.report is not None and run.context.range is not None
+        if kept is None or not (is_finished_range or kept.digest == begun.digest):
             raise
         return kept
     return begun
@@ -71,7 +79,7 @@ def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> K
 
 def _ledger(run: Run, writer: Writer) -> tuple[Ledger | None, list[str]]:
     """The target's ledger if the job has one, and what the report must say about it."""
-    wanted = run.job.setting.exactly_once
+    wanted = ranges.needs_ledger(run, writer) or run.job.setting.exactly_once
     if wanted is False or not (writer.keeps_ledger or wanted):
         return None, []
     if not writer.keeps_ledger:
@@ -89,15 +97,22 @@ def _ledger(run: Run, writer: Writer) -> tuple[Ledger | None, list[str]]:
     return ledger, []
 
 
-def _kept(run: Run, ledger: Ledger, writer: Writer, warnings: list[str]) -> KeptRun | None:
+def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: list[str]) -> KeptRun | None:
     """What earlier tries left that this one must take up."""
     kept = ledger.read()
     if kept is None:
         return None
     if kept.report is not None:
-        return kept if run.context.take_finished else None
-    if kept.digest == _digest(run):
+        return kept if run.context.take_finished or run.context.range is not None else None
+    if kept.digest == _digest(run, reader):
         return kept
+    if run.context.range is not None:
+        raise exceptions.JobInvalidError(
+            [
+                f"another job has begun with the rows of this incremental run and has written {len(kept.done)} of "
+                f"{len(kept.splits)} splits of another source: end it first, or give incremental.name"
+            ]
+        )
     told = f"an earlier try of this run, with another job, has written {len(kept.done)} of {len(kept.splits)} splits"
     if kept.done and not writer.parameter.get("preSql"):
         raise exceptions.JobInvalidError(
@@ -107,7 +122,12 @@ def _kept(run: Run, ledger: Ledger, writer: Writer, warnings: list[str]) -> Kept
     return None
 
 
-def _digest(run: Run) -> str:
-    """Tells whether two tries have the same job; logins and settings may change between them."""
+def _digest(run: Run, reader: Reader) -> str:
+    """Tells whether two tries have the same job; logins and settings may change between them.
+
+    Of incremental runs only the source counts: one of them goes on in the splits of another.
+    """
+    if run.context.range is not None:
+        return hashlib.sha256(reader.source_identity().encode()).hexdigest()
     content = mask(run.job.document.get("job", {}).get("content"))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -2,8 +2,9 @@
 
 Steps talk in messages, plain dicts with a `kind`:
 
-    plan     {splits: total, ledger, warnings}          plan -> (through sync) -> report
-    split    {split, ledger}                            plan -> sync; ledger: whether the target keeps one
+    plan     {splits: total, ledger, range, warnings}   plan -> (through sync) -> report
+    split    {split, ledger, range}                     plan -> sync; ledger: whether the target keeps one;
+                                                        range: `RunContext.range`
     done     {report}                                   plan, sync -> report: the split is in the target
     finished {report}                                   plan -> report: an earlier try has finished the run
     stopped  {report, early_end}                        sync -> report: rolled back, or not begun; early_end says
@@ -80,6 +81,10 @@ class Run:
         writer: Writer = self.writer_class()(endpoint.parameter, endpoint.columns, context)
         return writer
 
+    def in_range(self, name: str | None) -> Run:
+        """This run, with the name that the plan has found for its rows."""
+        return self if name is None else replace(self, context=replace(self.context, range=name))
+
     def writer_class(self) -> type[Writer]:
         """The plugin's Writer."""
         return _load(self.job.content.writer.name)
@@ -140,8 +145,9 @@ class Sync:
         self._reader: Reader | None = None
         self._writer: Writer | None = None
 
-    def split(self, split: Split, *, ledger: bool = False) -> Message:
+    def split(self, split: Split, *, ledger: bool = False, range: str | None = None) -> Message:
         """Move one split, with an entry in the target's ledger if it keeps one, and say what became of it."""
+        self.run = self.run.in_range(range)
         report = SplitReport(split.index)
         if self.state.stopped:
             return self._stopped(report)
@@ -296,6 +302,7 @@ class Report:
         if kind == "plan":
             self.total = self.sum.splits = message["splits"]
             self._ledger = message["ledger"]
+            self.run = self.run.in_range(message["range"])
             self.sum.warnings += message["warnings"]
         else:
             self._add_answer(message)

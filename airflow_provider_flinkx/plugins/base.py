@@ -88,6 +88,9 @@ class RunContext:
             reader before the writer is made.
         take_finished: whether this is another try of the same run: when an earlier one has finished, its
             report is the result. Otherwise a run that has finished is run again.
+        range: the rows of an incremental run, where they have a name: the ledger then knows the run by it, so that
+            all runs of these rows share their splits. `stream.series.number`: what is read, since when its
+            location is kept, and how many ranges came before.
     """
 
     job_key: str
@@ -96,6 +99,12 @@ class RunContext:
     timezone: str = "UTC"
     field_names: tuple[str, ...] = ()
     take_finished: bool = False
+    range: str | None = None
+
+    @property
+    def ledger_key(self) -> str:
+        """What the ledger knows the run by."""
+        return self.range or self.job_key
 
 
 class Reader(abc.ABC):
@@ -123,6 +132,14 @@ class Reader(abc.ABC):
         """startLocation/endLocation of an incremental read (job.md §8), after the last split; else empty."""
         return {}
 
+    def start_at(self, location: str) -> None:
+        """Begin an incremental read there, whatever the job says; before `splits`."""
+        raise NotImplementedError
+
+    def source_identity(self) -> str:
+        """What an incremental read reads, apart from where it begins: two texts are alike for the same rows."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Release connections; called once per task, also after an error."""
 
@@ -148,10 +165,27 @@ class KeptRun:
     report: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Location:
+    """Where the next incremental run begins, as the target keeps it.
+
+    Args:
+        range: name of the rows from there on, see `RunContext.range`.
+        start: their startLocation.
+        last_run: job key of the run that moved the location there; empty when none has yet.
+        last_range: name of the rows which that run read.
+    """
+
+    range: str
+    start: str
+    last_run: str = ""
+    last_range: str = ""
+
+
 class Ledger(abc.ABC):
     """Which splits of a run are in the target; kept in the target, and changed together with its rows.
 
-    Entries are found by `RunContext.job_key`. Every method uses a connection of its own.
+    Entries are found by `RunContext.ledger_key`. Every method uses a connection of its own.
     """
 
     @abc.abstractmethod
@@ -178,6 +212,15 @@ class Ledger(abc.ABC):
     @abc.abstractmethod
     def written(self, index: int) -> Mapping[str, Any] | None:
         """The report of a split that is in the target, else None."""
+
+    def location(self, source: str, first: str) -> Location:
+        """Where the next run of an incremental read begins; moved on by the `finish` of a run in its range.
+
+        Args:
+            source: what is read; the same text finds the same location, for this target.
+            first: startLocation of the very first run.
+        """
+        raise NotImplementedError
 
 
 class SplitWriter(abc.ABC):

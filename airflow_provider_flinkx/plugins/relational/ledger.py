@@ -1,7 +1,8 @@
 """The split ledger of a relational target: a table beside the target, `flinkx_ledger` unless the job names another.
 
-    job_key   the run
-    split     index of a split that is in the target; PLAN and FINISHED stand for the run itself
+    job_key   the run, or the rows of an incremental run, which several runs may share
+    split     index of a split that is in the target; PLAN and FINISHED stand for the run itself, LOCATION for where
+              the next incremental run begins
     written   seconds since 1970
     entry     JSON: the split's report, the plan, the job report
 
@@ -9,26 +10,35 @@ A split's entry is inserted in the transaction of its rows, so both are there or
 split meet at the primary key: the second one is refused. That is why entries outlive their run by `KEPT_SECONDS`: a
 worker that was cut off may still be at work when another try has finished. Its report is there for a try that was
 started because the first one died before it could tell.
+
+The location of an incremental read moves in the transaction that finishes a range of its rows, and of several runs of
+one range only one can finish it. Entries of a range that is not finished stay for as long as it takes: the next run
+goes on with them.
 """
 
 # ruff: noqa: S608 -- SQL is made here of quoted names and quoted texts
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import DataError, NotFoundError
-from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Split
+from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Location, RunContext, Split
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.names import split_table_name
 
 TABLE = "flinkx_ledger"
 PLAN = -1
 FINISHED = -2
+LOCATION = -3
 KEPT_SECONDS = 30 * 24 * 3600
+#: How names of ranges begin.
+RANGE_PREFIX = "incremental-"
 
 
 class RelationalLedger(Ledger):
@@ -37,15 +47,16 @@ class RelationalLedger(Ledger):
     Args:
         database: login to the target.
         table: name of the ledger table; None: `flinkx_ledger` in the schema of the target table.
-        job_key: the run.
+        context: of the run.
     """
 
-    def __init__(self, database: Database, table: str | None, job_key: str) -> None:
+    def __init__(self, database: Database, table: str | None, context: RunContext) -> None:
         self._database = database
         parts = split_table_name(table) if table else (*database.table_name[:-1], database.stored_name(TABLE))
         self._table = ".".join(database.quote(part) for part in parts)
         self._label = ".".join(parts)
-        self._key = database.literal(job_key)
+        self._context = context
+        self._key = database.literal(context.ledger_key)
 
     def read(self) -> KeptRun | None:
         """What earlier tries left."""
@@ -75,16 +86,68 @@ class RelationalLedger(Ledger):
 
     def entry(self, index: int, value: Mapping[str, Any]) -> str:
         """The statement that inserts an entry."""
-        text = self._database.literal(json.dumps(value))
-        return (
-            f"INSERT INTO {self._table} (job_key, split, written, entry) "
-            f"VALUES ({self._key}, {index}, {round(time.time())}, {text})"
-        )
+        return self._insert(self._context.ledger_key, index, value)
 
     def finish(self, cursor: Any, report: Mapping[str, Any]) -> None:
         """Keep the job report, and forget what is a month old; an error when another try has finished."""
         cursor.execute(self.entry(FINISHED, report))
-        cursor.execute(f"DELETE FROM {self._table} WHERE written < {round(time.time() - KEPT_SECONDS)}")
+        old = f"DELETE FROM {self._table} WHERE written < {round(time.time() - KEPT_SECONDS)}"
+        cursor.execute(f"{old} AND job_key NOT LIKE '{RANGE_PREFIX}%'")
+        if self._context.range is None:
+            return
+        stream, series, number = self._context.range.split(".")
+        # The ranges before this one are finished; no other is known to be.
+        cursor.execute(f"{old} AND job_key LIKE '{stream}.{series}.%' AND job_key <> {self._key}")
+        self._move_on(cursor, stream, {"series": series, "number": int(number)}, report)
+
+    def location(self, source: str, first: str) -> Location:
+        """The location kept for a source, and this target; the first run leaves it here before it reads."""
+        identity = f"{source}\n{self._database.table_label}"
+        stream = RANGE_PREFIX + hashlib.sha256(identity.encode()).hexdigest()[:16]
+        with self._database.planning(f"read {self._label}") as cursor:
+            kept = self._kept_location(cursor, stream)
+        if kept is not None:
+            return _location(stream, kept)
+        begun = {"series": uuid.uuid4().hex[:8], "number": 0, "location": first}
+        try:
+            with self._database.planning(f"keep the location in {self._label}") as cursor:
+                cursor.execute(self._insert(stream, LOCATION, begun))
+        except DataError:
+            # Another run may have been faster.
+            with self._database.planning(f"read {self._label}") as cursor:
+                kept = self._kept_location(cursor, stream)
+            if kept is None:
+                raise
+        return _location(stream, kept or begun)
+
+    def _move_on(self, cursor: Any, stream: str, finished: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+        """Let the next run begin where this range ends, unless the location is kept elsewhere or was removed."""
+        kept = self._kept_location(cursor, stream)
+        if kept is None or any(kept[name] != value for name, value in finished.items()):
+            return
+        moved = {
+            **finished,
+            "number": finished["number"] + 1,
+            "location": report["endLocation"],
+            "lastRun": self._context.job_key,
+        }
+        text = self._database.literal(json.dumps(moved))
+        cursor.execute(
+            f"UPDATE {self._table} SET entry = {text}, written = {round(time.time())} "
+            f"WHERE job_key = '{stream}' AND split = {LOCATION}"
+        )
+
+    def _kept_location(self, cursor: Any, stream: str) -> dict[str, Any] | None:
+        cursor.execute(f"SELECT entry FROM {self._table} WHERE job_key = '{stream}' AND split = {LOCATION}")
+        found = cursor.fetchone()
+        return json.loads(found[0]) if found else None
+
+    def _insert(self, key: str, index: int, value: Mapping[str, Any]) -> str:
+        key, text = self._database.literal(key), self._database.literal(json.dumps(value))
+        return (
+            f"INSERT INTO {self._table} (job_key, split, written, entry) "
+            f"VALUES ({key}, {index}, {round(time.time())}, {text})"
+        )
 
     def _entries(self) -> dict[int, dict[str, Any]]:
         with self._database.planning(f"read {self._label}") as cursor:
@@ -109,3 +172,9 @@ class RelationalLedger(Ledger):
             else:
                 return
             raise
+
+
+def _location(stream: str, kept: Mapping[str, Any]) -> Location:
+    series, number = kept["series"], kept["number"]
+    last = f"{stream}.{series}.{number - 1}" if number else ""
+    return Location(f"{stream}.{series}.{number}", kept["location"], kept.get("lastRun", ""), last)

@@ -104,6 +104,15 @@ class RelationalReader(Reader):
         """StartLocation and endLocation of an incremental read."""
         return self._location
 
+    def start_at(self, location: str) -> None:
+        """Begin an incremental read there."""
+        self.parameter = {**self.parameter, "startLocation": location}
+
+    def source_identity(self) -> str:
+        """Server, database, table or query, condition and column."""
+        parts = (self.relation, self.parameter.get("where"), self.parameter.get("increColumn"))
+        return "\n".join([str(self.database), *(str(part or "").strip() for part in parts)])
+
     @abc.abstractmethod
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """The columns of these names in `relation`, or all of it."""

@@ -97,7 +97,7 @@ class RelationalWriter(Writer):
 
     def ledger(self) -> RelationalLedger:
         """The ledger table, in the schema of the target (`ledgerTable` names another one)."""
-        return RelationalLedger(self.database, self.parameter.get("ledgerTable"), self.context.job_key)
+        return RelationalLedger(self.database, self.parameter.get("ledgerTable"), self.context)
 
     def abort(self) -> None:
         """Nothing: what was not committed is not there."""

@@ -1,0 +1,69 @@
+"""Incremental runs: where this run begins, and by which name the ledger knows the rows that it reads.
+
+A range of rows is planned once. Runs that overlap, and runs that come after one that failed, find the plan in the
+target's ledger and share its splits, so each split is written once whoever writes it. Whoever ends the range first
+moves the location; the next range begins there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.pipeline.steps import Run
+from airflow_provider_flinkx.plugins.base import Ledger, Location, Reader, Writer
+
+_PATH = "job.content[0].reader.parameter.incremental"
+
+
+def settings_of(run: Run) -> Mapping[str, Any] | None:
+    """The `incremental` of the job's reader, if it has one."""
+    settings: Mapping[str, Any] | None = run.job.content.reader.parameter.get("incremental")
+    return settings
+
+
+def needs_ledger(run: Run, writer: Writer) -> bool:
+    """Whether the run is right only with a ledger in the target.
+
+    Raises:
+        JobInvalidError: it is, and the job or the target has none; or the location is kept in Airflow, which is not
+            there.
+    """
+    settings = settings_of(run)
+    if settings is None:
+        return False
+    if settings["state"] == "airflow" and not settings.get("range"):
+        raise JobInvalidError([f"{_PATH}.state: 'airflow' works in an Airflow task only; use 'target' here"])
+    if settings["state"] == "target" and not writer.keeps_ledger:
+        name = run.job.content.writer.name
+        raise JobInvalidError([f"{_PATH}.state: {name} cannot keep a location; use 'airflow'"])
+    if writer.keeps_ledger and run.job.setting.exactly_once is False:
+        raise JobInvalidError([f"{_PATH}: needs the ledger, which job.setting.exactlyOnce switches off"])
+    return writer.keeps_ledger
+
+
+def enter(run: Run, reader: Reader, ledger: Ledger) -> str | None:
+    """The name of the range that this run reads, if it is incremental; the reader begins there.
+
+    Args:
+        run: the run.
+        reader: no splits are made yet.
+        ledger: of the run; its table is there.
+    """
+    settings = settings_of(run)
+    if settings is None:
+        return None
+    if settings["state"] == "airflow":
+        return str(settings["range"])
+    source = settings.get("name") or reader.source_identity()
+    location = ledger.location(source, str(reader.parameter.get("startLocation") or ""))
+    if _has_finished(run, location):
+        return location.last_range
+    reader.start_at(location.start)
+    return location.range
+
+
+def _has_finished(run: Run, location: Location) -> bool:
+    """Whether an earlier try of this run has moved the location, and died before it could tell."""
+    return run.context.take_finished and location.last_run == run.context.job_key
