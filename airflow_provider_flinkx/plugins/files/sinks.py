@@ -39,6 +39,10 @@ class Sink(abc.ABC):
         """Bytes written so far."""
         return int(self._stream.tell())
 
+    def takes(self, batch: pa.RecordBatch) -> bool:  # noqa: ARG002  # a question of ORC only
+        """Whether the batch can go into this file, and not only into a new one."""
+        return True
+
     @abc.abstractmethod
     def write(self, batch: pa.RecordBatch) -> dict[int, str]:
         """Write a batch, except the rows that the format cannot hold: their positions and messages are returned."""
@@ -110,26 +114,6 @@ class ParquetSink(Sink):
         self._stream.close()
 
 
-class ORCSink(Sink):
-    """ORC."""
-
-    def __init__(self, filesystem: pafs.FileSystem, path: str, compression: str) -> None:
-        import pyarrow.orc as orc
-
-        super().__init__(filesystem, path)
-        self._writer = orc.ORCWriter(self._stream, compression=compression)
-
-    def write(self, batch: pa.RecordBatch) -> dict[int, str]:
-        """Every row can be held."""
-        self._writer.write(pa.Table.from_batches([batch]))
-        return {}
-
-    def close(self) -> None:
-        """Write the last stripe and the footer."""
-        self._writer.close()
-        self._stream.close()
-
-
 class SinkFactory:
     """Opens files of the format that a writer's parameters say; `ending` ends their names.
 
@@ -158,14 +142,21 @@ class SinkFactory:
             raise JobInvalidError([f"compress {name!r}: {self.file_type} can be written with {', '.join(known)}"])
         return known[wanted]
 
-    def open(self, filesystem: pafs.FileSystem, path: str, schema: pa.Schema) -> Sink:
-        """Create a file for rows of `schema`."""
+    def open(self, filesystem: pafs.FileSystem, path: str, first: pa.RecordBatch) -> Sink:
+        """Create a file for rows such as those of its first batch, which it takes."""
         opened: Mapping[str, Callable[[], Sink]] = {
             "text": lambda: TextSink(filesystem, path, self._lines, self._compression, self._encoding),
-            "orc": lambda: ORCSink(filesystem, path, self._compression),
-            "parquet": lambda: ParquetSink(filesystem, path, schema, self._parquet_options()),
+            "orc": lambda: self._open_orc(filesystem, path, first),
+            "parquet": lambda: ParquetSink(filesystem, path, first.schema, self._parquet_options()),
         }
         return opened[self.file_type]()
+
+    def _open_orc(self, filesystem: pafs.FileSystem, path: str, first: pa.RecordBatch) -> Sink:
+        from airflow_provider_flinkx.plugins.files.orc_sinks import ORCSink, RowORCSink, has_early_fractions
+
+        if has_early_fractions(first):
+            return RowORCSink(filesystem, path, first.schema, self._compression)
+        return ORCSink(filesystem, path, self._compression)
 
     def _parquet_options(self) -> dict[str, Any]:
         dictionary = self._parameter.get("enableDictionary")

@@ -161,7 +161,7 @@ def _fits_orc(arrow: pa.DataType) -> bool:
 
 
 class FileSplitWriter(SplitWriter):
-    """The files of one split; a new one is begun when one has reached `maxFileSize`."""
+    """The files of one split; a new one is begun when one has reached `maxFileSize`, or does not take a batch."""
 
     def __init__(self, writer: FileWriter, split: Split, columns: TargetColumns) -> None:
         self._writer = writer
@@ -179,20 +179,24 @@ class FileSplitWriter(SplitWriter):
         if not rows.num_rows:
             return WriteResult(0, rejects)
         with errors(self._writer.location.url, self._directory):
-            failures = self._open_sink().write(self._columns.arrange(rows))
-            if self._sink is not None and self._sink.size >= self._writer.most_file_bytes:
+            arranged = self._columns.arrange(rows)
+            sink = self._sink_for(arranged)
+            failures = sink.write(arranged)
+            if sink.size >= self._writer.most_file_bytes:
                 self._close_sink()
         positions = np.arange(batch.num_rows) if kept is None else kept
         reasons = {int(positions[at]): (Category.CONVERSION, message) for at, message in failures.items()}
         rejects += rejects_of(batch, reasons, names)
         return WriteResult(rows.num_rows - len(failures), rejects)
 
-    def _open_sink(self) -> Sink:
+    def _sink_for(self, batch: pa.RecordBatch) -> Sink:
+        if self._sink is not None and not self._sink.takes(batch):
+            self._close_sink()
         if self._sink is None:
             sinks, publication = self._writer.sinks, self._writer.publication
             name = publication.file_name(self._split, self._files, sinks.ending)
             path = posixpath.join(self._directory, name)
-            self._sink = sinks.open(self._writer.location.filesystem, path, self._columns.target)
+            self._sink = sinks.open(self._writer.location.filesystem, path, batch)
             self._files += 1
         return self._sink
 
