@@ -49,13 +49,14 @@ class Db2Database(Database):
         import ibm_db_dbi
 
         stand_in = "AUTHENTICATION=SERVER;LONGDATACOMPAT=1;" if self.is_stand_in else ""
-        schema = f"CURRENTSCHEMA={self.schema};" if self.schema else ""
         dsn = (
             f"DATABASE={self.database};HOSTNAME={self.host};PORT={self.port};PROTOCOL=TCPIP;CONNECTTIMEOUT=5;"
-            f"UID={self.user};PWD={self.password};{schema}{stand_in}"
+            f"UID={self.user};PWD={self.password};{stand_in}"
         )
         connection = ibm_db_dbi.Connection(ibm_db.connect(dsn, "", ""))
         connection.set_autocommit(True)
+        if self.schema:
+            ibm_db.exec_immediate(connection.conn_handler, f"SET SCHEMA {self.schema}")
         return connection
 
     def execute(self, *statements: str) -> None:

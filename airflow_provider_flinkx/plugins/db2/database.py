@@ -195,7 +195,9 @@ class DB2(Database):
     def _start_session(self, connection: Any) -> Any:
         statement = ""
         try:
-            for statement in self.session:
+            schema = url.current_schema(self._parameter, self.address)
+            chosen = [f"SET SCHEMA {self.quote(self.stored_name(schema))}"] if schema else []
+            for statement in (*chosen, *self.session):
                 ibm_db.exec_immediate(connection.conn_handler, whole(statement))
             ibm_db.commit(connection.conn_handler)
         except Exception as error:

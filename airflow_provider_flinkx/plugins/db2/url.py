@@ -14,7 +14,6 @@ _URL = re.compile(r"jdbc:db2://(?P<server>[^/]+)/(?P<database>[^:;?]+)(?::(?P<pr
 
 #: Properties of Java's driver, in lower case, and the keyword of the CLI driver that does the same.
 CLI_KEYWORDS: Mapping[str, str] = {
-    "currentschema": "CURRENTSCHEMA",
     "currentfunctionpath": "CURRENTFUNCTIONPATH",
     "sslcertlocation": "SSLSERVERCERTIFICATE",
     "blockingreadconnectiontimeout": "RECEIVETIMEOUT",
@@ -39,7 +38,7 @@ _AUTHENTICATION = {
 }  # fmt: skip
 #: Properties that are used, but not handed on as they are.
 _USED = frozenset(
-    {"user", "password", "sslconnection", "securitymechanism", "logintimeout",
+    {"user", "password", "currentschema", "sslconnection", "securitymechanism", "logintimeout",
      "clientreroutealternateservername", "clientreroutealternateportnumber"}
 )  # fmt: skip
 
@@ -72,6 +71,12 @@ def settings(parameter: Mapping[str, Any], address: Address) -> dict[str, str]:
         elif name.lower() == "securitymechanism" and value in _AUTHENTICATION:
             keywords["AUTHENTICATION"] = _AUTHENTICATION[value]
     return keywords
+
+
+def current_schema(parameter: Mapping[str, Any], address: Address) -> str | None:
+    """Schema of names without one; no keyword, because the driver keeps that of a process's first connection."""
+    given = {**address.parameters, **(parameter.get("properties") or {})}
+    return next((str(value) for name, value in given.items() if name.lower() == "currentschema" and value), None)
 
 
 def remarks(parameter: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

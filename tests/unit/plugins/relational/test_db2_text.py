@@ -60,8 +60,9 @@ def test_properties_become_keywords_of_the_cli_driver_or_a_remark() -> None:
         properties={"currentSchema": "B", "progressiveStreaming": 2, "LONGDATACOMPAT": "1"},
     )
     assert url.settings(given, url.address_of(given)) == {
-        "CURRENTSCHEMA": "B", "SECURITY": "SSL", "AUTHENTICATION": "SERVER", "LONGDATACOMPAT": "1",
+        "SECURITY": "SSL", "AUTHENTICATION": "SERVER", "LONGDATACOMPAT": "1",
     }  # fmt: skip
+    assert url.current_schema(parameter(URL), url.address_of(parameter(URL))) == "APP"
     said = [(key, message) for key, message in url.remarks(given)]
     assert [key for key, _ in said] == ["connection[0].jdbcUrl", "properties.progressiveStreaming"]
     assert "'sslTrustStoreLocation'" in said[0][1]
