@@ -59,7 +59,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
 
 def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> KeptRun:
     """A run whose target is prepared and whose splits are cut, and kept in the ledger."""
-    writer.prepare(reader.schema)
+    writer.prepare_for(reader)
     begun = KeptRun(_digest(run, reader), list(reader.splits()), {})
     if ledger is None:
         return begun
@@ -114,11 +114,15 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
             ]
         )
     told = f"an earlier try of this run, with another job, has written {len(kept.done)} of {len(kept.splits)} splits"
-    if kept.done and not writer.parameter.get("preSql"):
+    if kept.done and not (writer.empties_target or writer.parameter.get("preSql")):
         raise exceptions.JobInvalidError(
-            [f"{told}, whose rows would stay beside the new ones: remove them by a preSql, or run under another key"]
+            [
+                f"{told}, whose rows would stay beside the new ones: remove them by a preSql or saveMode truncate, "
+                "or run under another key"
+            ]
         )
-    warnings.append(f"{told}; this one begins anew, with its preSql")
+    means = "saveMode" if writer.empties_target else "preSql"
+    warnings.append(f"{told}; this one begins anew, with its {means}")
     return None
 
 

@@ -107,6 +107,32 @@ class RunContext:
         return self.range or self.job_key
 
 
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table: of the source, as a target that is made for it must have it, or of the target itself.
+
+    Args:
+        name: its name.
+        type: the narrowest Arrow type of all values that it may have, also where they cross as text: decimal256 for
+            more than 38 digits, duration for times beyond a day.
+        length: characters of a text, or bytes, at most; None when there is no limit or none is known.
+        fraction_digits: digits of a second that are kept; None: all of `type`.
+        nullable: whether it may be null.
+        key: its place in the primary key, from 1; None outside of it.
+        declared: the product, and the type in its own SQL, where a table of the same product can have that type too.
+        is_checked: whether the server takes only some of the values of `type` (uuid, json, enumerations).
+    """
+
+    name: str
+    type: pa.DataType
+    length: int | None = None
+    fraction_digits: int | None = None
+    nullable: bool = True
+    key: int | None = None
+    declared: tuple[str, str] | None = None
+    is_checked: bool = False
+
+
 class Reader(abc.ABC):
     """Reads one source. Made in the plan step and again in every task; holds nothing open until used."""
 
@@ -140,8 +166,17 @@ class Reader(abc.ABC):
         """What an incremental read reads, apart from where it begins: two texts are alike for the same rows."""
         raise NotImplementedError
 
+    def table_columns(self) -> list[TableColumn]:
+        """The fields of `schema` as columns of a table, with all that the source knows of them."""
+        return table_columns(self.schema)
+
     def close(self) -> None:
         """Release connections; called once per task, also after an error."""
+
+
+def table_columns(schema: pa.Schema) -> list[TableColumn]:
+    """The fields of a schema as columns of a table."""
+    return [TableColumn(field.name, field.type, nullable=field.nullable) for field in schema]
 
 
 class SplitWrittenError(Exception):
@@ -258,10 +293,12 @@ class Writer(abc.ABC):
         published_by_finish: committed splits are invisible until `finish`, as with files; then a failed
             job has written nothing, and its report says so.
         keeps_ledger: whether `ledger`, `resume` and `SplitWriter.record` are there.
+        empties_target: whether `prepare` removes the rows that are there, as the job asks.
     """
 
     published_by_finish: ClassVar[bool] = False
     keeps_ledger: ClassVar[bool] = False
+    empties_target: bool = False
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         self.parameter = parameter
@@ -275,6 +312,10 @@ class Writer(abc.ABC):
         Raises:
             DataError, JobInvalidError: before any row has moved, with host and table or path.
         """
+
+    def prepare_for(self, reader: Reader) -> None:
+        """`prepare` in the plan step; a writer that makes tables asks the reader for more than its schema."""
+        self.prepare(reader.schema)
 
     def ledger(self) -> Ledger:
         """The ledger in this target."""

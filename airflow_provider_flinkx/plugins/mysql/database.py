@@ -19,6 +19,7 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.mysql.tables import MySQLTables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.relational.jdbc import Server
@@ -61,6 +62,7 @@ class MySQL(Database):
     """
 
     product = "MySQL"
+    tables_class = MySQLTables
     long_text = "longtext CHARACTER SET utf8mb4"
     table_options = " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     schemes = frozenset({"mysql", "mariadb"})

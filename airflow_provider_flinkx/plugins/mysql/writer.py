@@ -136,9 +136,10 @@ class MySQLSplitWriter(RelationalSplitWriter):
         schema: pa.Schema,
     ) -> None:
         zone = writer.context.timezone
+        fields = list(schema) if writer.taken is None else [schema.field(place) for place in writer.taken]
         rules = [
             FitRule(column.name, column.needs_value, partial(fit_column, column, _is_bits(field), zone))
-            for column, field in zip(columns, schema, strict=True)
+            for column, field in zip(columns, fields, strict=True)
         ]
         super().__init__(writer, rules, split)
         self.database = writer.database

@@ -20,6 +20,7 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.postgresql.tables import PostgreSQLTables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 
@@ -64,6 +65,7 @@ class PostgreSQL(Database):
     """A login to a PostgreSQL database."""
 
     product = "PostgreSQL"
+    tables_class = PostgreSQLTables
     schemes = frozenset({"postgresql"})
     default_port = 5432
     _preparer = PGDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]

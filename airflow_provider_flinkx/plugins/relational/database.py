@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvalidError
 from airflow_provider_flinkx.plugins.relational.jdbc import Address, address_of, connection_of
 from airflow_provider_flinkx.plugins.relational.names import split_table_name
+from airflow_provider_flinkx.plugins.relational.tables import Tables
 
 #: Seconds for all servers of an address together. With the start of Flink a refusal comes within fifteen.
 CONNECT_SECONDS = 7
@@ -28,12 +29,14 @@ class Database(abc.ABC):
         long_text: column type for texts of some megabytes.
         exact_text: column type for short texts of ASCII, compared letter by letter.
         table_options: what follows the columns of a CREATE TABLE of ours.
+        tables_class: how tables are described and made; None where that is not known.
     """
 
     product: ClassVar[str]
     long_text: ClassVar[str] = "text"
     exact_text: ClassVar[str] = "varchar(200)"
     table_options: ClassVar[str] = ""
+    tables_class: ClassVar[type[Tables] | None] = None
     schemes: ClassVar[Collection[str]]
     default_port: ClassVar[int]
 
@@ -102,6 +105,17 @@ class Database(abc.ABC):
     def table(self) -> str:
         """The table's name in quotes, as it stands in statements."""
         return ".".join(self.quote(part) for part in self.table_name)
+
+    @property
+    def tables(self) -> Tables:
+        """The table as one that can be described and made.
+
+        Raises:
+            JobInvalidError: where that is not known.
+        """
+        if self.tables_class is None:
+            raise JobInvalidError([f"createTable, saveMode, schemaChange: not known for {self.product}"])
+        return self.tables_class(self)
 
     @property
     def table_label(self) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import DataError, NotFoundError
 from airflow_provider_flinkx.jobs.model import Column
-from airflow_provider_flinkx.plugins.base import Batch, Reader, RunContext, Split
+from airflow_provider_flinkx.plugins.base import Batch, Reader, RunContext, Split, TableColumn
 from airflow_provider_flinkx.plugins.conversion import apply_columns, arrow_type, field_name
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.deadline import FirstRowsDeadline, Watch
@@ -103,6 +103,26 @@ class RelationalReader(Reader):
     def location(self) -> Mapping[str, str]:
         """StartLocation and endLocation of an incremental read."""
         return self._location
+
+    def table_columns(self) -> list[TableColumn]:
+        """The columns as the source's table has them, where a table is read and the job does not change their type."""
+        columns = super().table_columns()
+        if not self.is_table or self.database.tables_class is None:
+            return columns
+        with self.database.planning(f"describe {self.source_label}") as cursor:
+            found = {column.name: column for column in self.database.tables.describe(cursor)}
+        selected = iter(self.selected)
+        for place, column in enumerate(columns):
+            if self.columns and self.columns[place].name is None:
+                continue
+            source = next(selected)
+            if column.type == source.field.type and source.name in found:
+                columns[place] = replace(found[source.name], name=column.name)
+        key = {column.key for column in found.values()} - {None}
+        if {column.key for column in columns} - {None} == key:
+            return columns
+        # A part of a key need not be unique.
+        return [replace(column, key=None) for column in columns]
 
     def start_at(self, location: str) -> None:
         """Begin an incremental read there."""

@@ -7,7 +7,8 @@ transaction; a batch that is refused is taken back to a savepoint and cut until 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
@@ -15,15 +16,19 @@ import pyarrow as pa
 from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
 from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.plugins.base import (
+    Reader,
     Reject,
     RunContext,
     Split,
     SplitWriter,
     SplitWrittenError,
+    TableColumn,
     Writer,
     WriteResult,
+    table_columns,
 )
 from airflow_provider_flinkx.plugins.conversion import json_row
+from airflow_provider_flinkx.plugins.relational.arranging import Arrangement, named_as
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.fitting import FitRule, Fitted, fit
 from airflow_provider_flinkx.plugins.relational.isolation import Outcome, RowRefusedError, write_isolated
@@ -50,6 +55,8 @@ class RelationalWriter(Writer):
         mode: `insert`, `replace` or `update`.
         row_by_row: whether each row gets a statement of its own (`batchSize` 1). With any other batch size
             bulk statements take the batches as they come from the reader.
+        arrangement: what the job asks of the table before the first row.
+        taken: places of the reader's columns that are written, once the table was looked at; None: all.
     """
 
     database_class: ClassVar[type[Database]]
@@ -61,16 +68,32 @@ class RelationalWriter(Writer):
         if self.mode not in WRITE_MODES:
             raise JobInvalidError([f"writeMode: {self.mode!r} is none of {', '.join(WRITE_MODES)}"])
         self.row_by_row = int(parameter.get("batchSize") or 0) == 1
+        self.arrangement = Arrangement.of(parameter)
+        self.taken: Sequence[int] | None = None
+        self.empties_target = self.arrangement.save_mode in ("truncate", "recreate")
 
     def prepare(self, schema: pa.Schema) -> None:
-        """Run preSql, then look at the table, in one transaction: preSql may make it.
+        """Arrange the table as the job asks, run preSql, then look at it, in one transaction: preSql may make it.
 
         Raises:
             NotFoundError: the table or a column is not there.
             JobInvalidError: reader and writer differ in the number of columns.
-            DataError: a statement failed; nothing of preSql remains, as far as the database can take it back.
+            DataError: the table is not as the job wants it, or a statement failed; then nothing of what was done
+                remains, as far as the database can take it back.
         """
-        with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+        self._prepare(schema, partial(table_columns, schema))
+
+    def prepare_for(self, reader: Reader) -> None:
+        """`prepare`, with all that the reader knows of the source's columns."""
+        self._prepare(reader.schema, reader.table_columns)
+
+    def _prepare(self, schema: pa.Schema, source: Callable[[], Sequence[TableColumn]]) -> None:
+        with self.database.planning(f"prepare table {self.database.table_label}") as cursor:
+            if not self.arrangement.is_plain:
+                names = [str(column.name) for column in self.columns]
+                self.arrangement.carry_out(
+                    cursor, self.database.tables, lambda: named_as(source(), names), lambda: self.check(cursor, schema)
+                )
             self.database.run_all(cursor, "preSql", self.parameter.get("preSql") or ())
             self.check(cursor, schema)
 
@@ -122,8 +145,13 @@ class RelationalWriter(Writer):
             schema: what comes from the reader.
         """
         by_name = {column.name: column for column in available}
-        names = [self.database.column_name(str(column.name), by_name) for column in self.columns] or list(by_name)
+        by_place = not self.columns and self.arrangement.schema_change is None
+        given = [str(column.name) for column in self.columns] or ([] if by_place else schema.names)
+        names = [self.database.column_name(name, by_name) for name in given] or list(by_name)
         missing = [name for name in names if name not in by_name]
+        if missing and not self.columns and self.arrangement.schema_change == "ignore":
+            self.taken = [place for place, name in enumerate(names) if name in by_name]
+            return [by_name[names[place]] for place in self.taken]
         if missing:
             message = (
                 f"table {self.database.table_label} has no column {', '.join(missing)}; it has {', '.join(by_name)}"
@@ -173,6 +201,9 @@ class RelationalSplitWriter(SplitWriter):
         names = self.writer.context.field_names
         if len(names) != batch.num_columns:
             names = tuple(batch.schema.names)
+        if self.writer.taken is not None:
+            batch = batch.select(self.writer.taken)
+            names = tuple(names[place] for place in self.writer.taken)
         fitted = fit(batch, self.rules, names)
         rejects = list(fitted.rejects)
         if fitted.rows.num_rows == 0:

@@ -72,7 +72,7 @@ def move(source: Reader, target: Writer) -> Moved:
     moved = Moved()
     try:
         target.context = replace(target.context, field_names=tuple(source.schema.names))
-        target.prepare(source.schema)
+        target.prepare_for(source)
         splits = source.splits()
         moved.splits = len(splits)
         for split in splits:

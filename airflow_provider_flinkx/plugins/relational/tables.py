@@ -1,0 +1,85 @@
+"""Tables as a job may have them made, emptied, replaced or widened: the statements of each database.
+
+A database says what it knows of a table's columns, and which type of its own holds every value of a column of another
+product: the narrowest that loses nothing.
+"""
+
+# ruff: noqa: S608 -- SQL is made here of quoted names
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_flinkx.plugins.base import TableColumn
+
+if TYPE_CHECKING:
+    from airflow_provider_flinkx.plugins.relational.database import Database
+
+
+class Tables(abc.ABC):
+    """The table of a job's connection.
+
+    Args:
+        database: login, and the table's name.
+
+    Attributes:
+        transactional: whether CREATE, DROP and TRUNCATE are part of a transaction and can be taken back.
+    """
+
+    transactional: ClassVar[bool] = True
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @abc.abstractmethod
+    def describe(self, cursor: Any) -> Sequence[TableColumn]:
+        """The table's columns in their order; none when there is no such table."""
+
+    @abc.abstractmethod
+    def column_type(self, column: TableColumn) -> str:
+        """The type for a column, in SQL."""
+
+    def create(self, cursor: Any, columns: Sequence[TableColumn]) -> None:
+        """Make the table."""
+        cursor.execute(self._create_statement(self.database.table, columns, ""))
+
+    def empty(self, cursor: Any) -> None:
+        """Remove all rows."""
+        cursor.execute(f"TRUNCATE TABLE {self.database.table}")
+
+    def replace(self, cursor: Any, columns: Sequence[TableColumn]) -> None:
+        """Make the table anew; the old one stays when that fails."""
+        cursor.execute(f"DROP TABLE {self.database.table}")
+        self.create(cursor, columns)
+
+    def add(self, cursor: Any, columns: Sequence[TableColumn]) -> None:
+        """Add columns that may be null."""
+        added = ", ".join(f"ADD COLUMN {self.database.quote(c.name)} {self.column_type(c)} NULL" for c in columns)
+        cursor.execute(f"ALTER TABLE {self.database.table} {added}")
+
+    def has_rows(self, cursor: Any) -> bool:
+        """Whether the table holds a row."""
+        cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {self.database.table})")
+        return bool(cursor.fetchone()[0])
+
+    def count(self, cursor: Any) -> int:
+        """How many rows the table holds."""
+        cursor.execute(f"SELECT COUNT(*) FROM {self.database.table}")
+        return int(cursor.fetchone()[0])
+
+    def _create_statement(self, table: str, columns: Sequence[TableColumn], options: str) -> str:
+        parts = [
+            # NULL is spelled out: a plain TIMESTAMP of MySQL may be NOT NULL otherwise.
+            f"{self.database.quote(column.name)} {self.column_type(column)} {'NULL' if column.nullable else 'NOT NULL'}"
+            for column in columns
+        ]
+        if key := primary_key(columns):
+            parts.append(f"PRIMARY KEY ({', '.join(map(self.database.quote, key))})")
+        return f"CREATE TABLE {table} ({', '.join(parts)}){options}"
+
+
+def primary_key(columns: Sequence[TableColumn]) -> list[str]:
+    """Names of the primary key's columns, in its order."""
+    places = {column.key: column.name for column in columns if column.key is not None}
+    return [places[place] for place in sorted(places)]
