@@ -97,11 +97,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("job", help="job file")
     _add_job_options(run)
     _add_run_options(run)
-    run.add_argument(
+    name = run.add_mutually_exclusive_group()
+    name.add_argument(
         "--job-key",
         type=_job_key_argument,
         metavar="NAME",
         help="name of the run; if one of this name runs in the cluster, it is attached to. Default: a name of its own",
+    )
+    name.add_argument(
+        "--resume",
+        type=_job_key_argument,
+        metavar="NAME",
+        help="go on with the run of this name where it stopped; if it has finished, show its report",
     )
     add_cluster_options(run, launcher=False)
 
@@ -200,7 +207,8 @@ def _run(options: argparse.Namespace, unused: Sequence[str]) -> int:
     document, warnings = _checked(options.job, options, resolve_references=True)
     for warning in warnings:
         _warn(warning)
-    job_key = options.job_key or _new_job_key(Path(options.job).stem)
+    resumed = getattr(options, "resume", None)
+    job_key = resumed or options.job_key or _new_job_key(Path(options.job).stem)
     try:
         with progress_display(sys.stderr) as display:
             report = _run_on(
@@ -209,10 +217,12 @@ def _run(options: argparse.Namespace, unused: Sequence[str]) -> int:
                 job_key=job_key,
                 on_progress=display.update,
                 warnings=warnings,
+                take_finished=resumed is not None,
             )
     except FlinkXError as error:
         if error.report is not None:
             _show_report(error.report, as_json=options.json)
+            _say(f"to go on where it stopped: flinkx run {options.job} --resume {job_key}")
         if options.verbose and error.trace:
             _say(error.trace.rstrip())
         raise

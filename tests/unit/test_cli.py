@@ -65,9 +65,20 @@ class FakeCluster:
         FakeCluster.cancelled = True
 
     def run(
-        self, document: Mapping[str, Any], *, job_key: str, on_progress: Callable[..., None], warnings: Sequence[str]
+        self,
+        document: Mapping[str, Any],
+        *,
+        job_key: str,
+        on_progress: Callable[..., None],
+        warnings: Sequence[str],
+        take_finished: bool,
     ) -> Mapping[str, Any]:
-        FakeCluster.asked = {"document": document, "job_key": job_key, "warnings": list(warnings)}
+        FakeCluster.asked = {
+            "document": document,
+            "job_key": job_key,
+            "warnings": list(warnings),
+            "take_finished": take_finished,
+        }
         if self.log:
             self.log("a line of [Flink]")
         for _ in range(2):
@@ -125,6 +136,13 @@ def test_each_run_has_a_key_of_its_own(cluster: type[FakeCluster], job_file: str
         keys.add(cluster.asked["job_key"])
     assert len(keys) == 2
     assert all(key.startswith("my-job-") for key in keys)
+
+
+def test_a_run_is_resumed_by_its_name(cluster: type[FakeCluster], job_file: str) -> None:
+    cli.main(["run", job_file, "--resume", "nightly"])
+    assert (cluster.asked["job_key"], cluster.asked["take_finished"]) == ("nightly", True)
+    cli.main(["run", job_file, "--job-key", "nightly"])
+    assert (cluster.asked["job_key"], cluster.asked["take_finished"]) == ("nightly", False)
 
 
 @pytest.mark.parametrize("words", [["run", "{}", "--job-key"], ["-job", "{}", "-jobid"]])
