@@ -31,6 +31,7 @@ Canonical text: plain decimals without exponent, `NaN`, `Infinity`, `true`, `202
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta
@@ -319,6 +320,8 @@ class _Conversion:
         self.from_text = self.kinds[0] == "string" and self.kinds[1] in _TEMPORAL
         self.to_pattern = self.pattern is not None and self.kinds[1] == "string" and self.kinds[0] in _TEXT_OR_DATE
         self.strict = _STRICT.get(self.kinds)
+        #: Python's dates, which the ways value by value use, end at microseconds.
+        self.is_finer_than_python = self.from_text and self.pattern is None and getattr(target, "unit", "") == "ns"
 
     def run(self, array: pa.Array) -> Converted:
         if self.strict is None:
@@ -346,6 +349,9 @@ class _Conversion:
         return Converted(pa.concat_arrays(pieces) if pieces else pa.nulls(0, self.target), failures)
 
     def _single(self, piece: pa.Array) -> pa.Array:
+        if self.is_finer_than_python and self.strict is not None:
+            with contextlib.suppress(pa.ArrowInvalid):
+                return self.strict(piece, self.target, self.timezone)
         if self.from_text:
             return _from_moment(self._moment(piece[0].as_py()), self.target, self.timezone)
         if self.to_pattern:
@@ -360,7 +366,7 @@ class _Conversion:
     def _distinct(self, array: pa.Array) -> Converted:
         """Each distinct date or text once."""
         encoded = array.dictionary_encode()
-        by_value = self._formatted if self.to_pattern else self._parsed
+        by_value = self._formatted if self.to_pattern else self._halved if self.is_finer_than_python else self._parsed
         converted, failures = by_value(encoded.dictionary)
         return Converted(converted.take(encoded.indices), _spread(failures, encoded.indices))
 
@@ -630,7 +636,14 @@ def _text_to_bool(array: pa.Array, _target: pa.DataType, _zone: str) -> pa.Array
     return _TRUE_FALSE_VALUES.take(places)
 
 
+#: Years that hold no moment beyond what 64 bits of nanoseconds since 1970 reach.
+_NANOSECOND_YEARS: Final = r"^\s*(167[89]|16[89]\d|1[789]\d\d|2[01]\d\d|22[0-5]\d|226[01])-"
+
+
 def _text_to_timestamp(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    if target.unit == "ns":
+        # Arrow wraps around without an error where they do not reach.
+        _require(pc.match_substring_regex(array, _NANOSECOND_YEARS), "beyond nanoseconds")
     if target.tz is None:
         return array.cast(target)
     try:

@@ -523,3 +523,17 @@ def test_a_year_that_arrow_cannot_spell_is_a_failure(array: pa.Array) -> None:
     assert converted[0].as_py().startswith("1970-01-01")
     assert converted[1].as_py() is None
     assert str(array.view(pa.int32() if array.type == pa.date32() else pa.int64())[1]) in failures[1]
+
+
+@pytest.mark.parametrize("target", [pa.timestamp("ns"), pa.timestamp("ns", "UTC")])
+def test_what_nanoseconds_do_not_reach_is_refused_and_its_neighbours_are_not(target: pa.DataType) -> None:
+    texts = [
+        "3000-01-01 00:00:00",
+        "0001-01-01 00:00:00.5",
+        "2000-01-01 00:00:00.123456789",
+        None,
+        "2000-02-30 00:00:00",
+    ]
+    array, failures = convert(pa.array(texts), target, timezone="UTC")
+    assert sorted(failures) == [0, 1, 4]
+    assert array.cast(pa.int64()).to_pylist() == [None, None, 946_684_800_123_456_789, None, None]
