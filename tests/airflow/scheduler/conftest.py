@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def airflow(
 @pytest.fixture(scope="session")
 def airflow_with_flink(airflow: AirflowServices, shared_flink_cluster: FlinkCluster) -> AirflowServices:
     """The same, with a triggerer and a connection `flink_cluster` that leads to a real cluster."""
-    address = shared_flink_cluster.rest_address.removeprefix("http://")
-    airflow.command("connections", "add", "flink_cluster", "--conn-uri", f"flink://{address}/?mode=standalone")
+    connection = {"conn_type": "flink", "host": shared_flink_cluster.rest_address, "extra": {"mode": "standalone"}}
+    airflow.command("connections", "add", "flink_cluster", "--conn-json", json.dumps(connection))
     airflow.restart_triggerer()
     return airflow

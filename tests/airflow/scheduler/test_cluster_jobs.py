@@ -187,7 +187,9 @@ def test_a_task_that_times_out_ends_its_job(run: ClusterRun, task_id: str) -> No
 
 
 def test_a_task_that_is_cleared_after_its_success_runs_anew(run: ClusterRun) -> None:
+    run.gates.open("waited")
     run.await_job("waited", "FINISHED")
+    assert run.await_state("waited", "success", "failed") == "success"
     run.airflow.clear(DAG, run.run_id, "waited")
     run.await_job("waited", "FINISHED", count=2)
     assert run.await_state("waited", "success", "failed") == "success"
