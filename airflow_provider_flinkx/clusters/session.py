@@ -280,9 +280,9 @@ class SessionCluster:
         return {**report, "jobId": job_id, "cluster": self.settings.mode}
 
     def _submit(self, document: Mapping[str, Any], job_key: str, warnings: Sequence[str], take_finished: bool) -> str:
-        overview = self.overview()
+        overview = run_coroutine(self._reachable(lambda rest: rest.overview()))
         self._log(f"Flink {overview.version}, {overview.free_slots} of {overview.slots} slots free.")
-        brings_jar = "flink-python" not in run_coroutine(self._ask(lambda rest: rest.class_path()))
+        brings_jar = "flink-python" not in run_coroutine(self._reachable(lambda rest: rest.class_path()))
         with tempfile.TemporaryDirectory(prefix="flinkx-", ignore_cleanup_errors=True) as folder:
             request = {
                 "document": document,
@@ -309,14 +309,18 @@ class SessionCluster:
         return compiled.job_id
 
     def _upload(self, compiled: CompiledJob) -> None:
+        run_coroutine(self._reachable(lambda rest: _submit_once(rest, compiled)))
+
+
+async def _submit_once(rest: FlinkRest, compiled: CompiledJob) -> None:
+    """Submit a job, unless it is there: the answer to the last attempt may have been lost, not the job."""
+    try:
+        await rest.submit(compiled)
+    except exceptions.ClusterError as error:
         try:
-            run_coroutine(self._ask(lambda rest: rest.submit(compiled)))
-        except exceptions.ClusterError:
-            # The answer may be lost, not the job: it has its id from us.
-            with contextlib.suppress(exceptions.FlinkXError):
-                run_coroutine(self._reachable(lambda rest: rest.job(compiled.job_id)))
-                return
-            raise
+            await rest.job(compiled.job_id)
+        except exceptions.JobLostError:
+            raise error from None
 
 
 def _locate(settings: ClusterSettings) -> Located:

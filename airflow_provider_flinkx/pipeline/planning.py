@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.references import mask
 from airflow_provider_flinkx.pipeline import ranges
-from airflow_provider_flinkx.pipeline.steps import Message, Run
+from airflow_provider_flinkx.pipeline.steps import ATTEMPT, Message, Run
 from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 
 
@@ -46,7 +46,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
         told = f"an earlier try had written {len(kept.done)} of {len(kept.splits)} splits"
         warnings.append(f"{told}; this one went on there")
     if kept.report is not None:
-        yield {"kind": "finished", "report": kept.report}
+        yield {"kind": "finished", "report": {name: part for name, part in kept.report.items() if name != ATTEMPT}}
         return
     common = {"ledger": ledger is not None, "range": place}
     yield {"kind": "plan", "splits": len(kept.splits), **common, "warnings": warnings}
@@ -103,7 +103,9 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
     if kept is None:
         return None
     if kept.report is not None:
-        return kept if run.context.take_finished or run.context.range is not None else None
+        # A JobManager that takes over from a dead one runs its jobs again, also one that had just finished.
+        is_ours = kept.report.get(ATTEMPT) == run.context.attempt
+        return kept if is_ours or run.context.take_finished or run.context.range is not None else None
     if kept.digest == _digest(run, reader):
         return kept
     if run.context.range is not None:

@@ -50,6 +50,8 @@ from airflow_provider_flinkx.plugins.base import (
 from airflow_provider_flinkx.plugins.registry import plugins, split_name
 
 Message = dict[str, Any]
+#: In a report that is kept in a ledger: which submission has finished the run.
+ATTEMPT = "attempt"
 
 
 @dataclass(frozen=True)
@@ -343,7 +345,8 @@ class Report:
             raise self._failure(exceptions.to_json(exceptions.ErrorLimitExceededError(outcome["reason"])))
         report = self._report("FINISHED")
         try:
-            self._with_writer(lambda writer: writer.finish(report if self._ledger else None))
+            kept = {**report, ATTEMPT: self.run.context.attempt} if self._ledger else None
+            self._with_writer(lambda writer: writer.finish(kept))
         except Exception as error:
             raise self._failure(exceptions.to_json(error)) from error
         self.finished = True

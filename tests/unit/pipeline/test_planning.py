@@ -85,6 +85,15 @@ def test_a_finished_run_is_run_again_or_its_report_taken() -> None:
     assert len(store.target) == 12
 
 
+def test_a_submission_that_flink_runs_again_after_it_has_finished_writes_nothing() -> None:
+    store = Store(splits=SPLITS, keeps_ledger=True)
+    submitted = next_try(store)
+    first, _ = run_job(submitted)
+    again, _ = run_job(submitted)
+    assert again == first
+    assert sorted(store.target) == [1, 2, 3, 4, 5, 6]
+
+
 def test_another_job_does_not_go_on_where_the_first_one_stopped() -> None:
     store = broken(fail_writing_split=1)
     with pytest.raises(JobInvalidError, match="has written 1 of 3 splits"):
