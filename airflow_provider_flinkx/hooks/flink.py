@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,9 @@ from airflow_provider_flinkx.plugins.hook import DeclaredHook, connection_values
 from airflow_provider_flinkx.plugins.registry import Side, plugins, remarks_of, schema_of
 
 _CHECK_SECONDS = 30
+# It logs each request, and Airflow 2 puts that into the log of the task; Airflow 3 sets this level itself.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
 _PRINT_VERSION = "import importlib.metadata; print(importlib.metadata.version('apache-flink'))"
 
 
