@@ -354,3 +354,51 @@ def test_without_create_table_there_is_none(database: Database) -> None:
             move(reader(database, "source"), writer(database, "target", saveMode=mode))
     move(reader(database, "source"), writer(database, "target", saveMode="recreate"))
     assert numbers(database) == [1]
+
+
+def test_differences_are_told_all_at_once_before_a_row_moves(left: Database, right: Database) -> None:
+    columns = "id bigint, short varchar(50), amount numeric(20,4), at timestamp, added text"
+    left.execute("DROP TABLE IF EXISTS source", f"CREATE TABLE source ({columns})")
+    left.execute("INSERT INTO source VALUES (1, 'a', 1, '2024-01-01', 'x')")
+    target = "CREATE TABLE target (id int, short varchar(20), amount decimal(24,4), at datetime(3))"
+    right.execute("DROP TABLE IF EXISTS target", target)
+    with pytest.raises(DataError) as caught:
+        move(reader(left, "source"), writer(right, "target", schemaChange="fail"))
+    assert str(caught.value).partition(": ")[2] == (
+        "table target differs from the source: added text is missing; "
+        "id is int(11) and cannot hold every bigint; "
+        "short is varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci and cannot hold every "
+        "character varying(50); "
+        "at is datetime(3) and cannot hold every timestamp without time zone; schemaChange add adds missing columns"
+    )
+    with pytest.raises(DataError, match="cannot hold every bigint"):
+        move(reader(left, "source"), writer(right, "target", schemaChange="add"))
+    assert right.query("SELECT * FROM target") == []
+
+
+def test_missing_columns_are_added(database: Database) -> None:
+    with_rows(database)
+    database.execute("ALTER TABLE source ADD more numeric(10,2) NOT NULL DEFAULT 1.5")
+    database.execute("ALTER TABLE source ADD flag text")
+    for _ in range(2):
+        move(reader(database, "source"), writer(database, "target", schemaChange="add", saveMode="truncate"))
+    rows = [tuple(map(str, row)) for row in database.query("SELECT id, v, more, flag FROM target")]
+    assert rows == [("1", "a", "1.50", "None")]
+    assert declared(database, "target", "more") == declared(database, "source", "more")
+
+
+def test_missing_columns_are_left_out(database: Database) -> None:
+    """Columns are found by their names, wherever they stand; a row is still looked at by its place in the batch."""
+    with_rows(database)
+    database.execute("ALTER TABLE source ADD more text", "INSERT INTO source VALUES (2, 'b', 'x'), (3, 'c', NULL)")
+    database.execute("DROP TABLE target", "CREATE TABLE target (more varchar(1), other int, id int CHECK (id <> 2))")
+    moved = move(reader(database, "source"), writer(database, "target", schemaChange="ignore"))
+    assert [reject.row for reject in moved.rejects] == [{"id": 2, "more": "x"}]
+    assert sorted(database.query("SELECT id, more, other FROM target")) == [(1, None, None), (3, None, None)]
+
+
+def test_a_table_without_differences_is_taken(database: Database) -> None:
+    with_rows(database)
+    for change in ("fail", "add", "ignore"):
+        move(reader(database, "source"), writer(database, "target", schemaChange=change, saveMode="truncate"))
+        assert numbers(database) == [1]
