@@ -25,6 +25,7 @@ from airflow_provider_flinkx.pipeline import failure, marks
 
 POLL_SECONDS = 2.0
 _STALE_SECONDS = 15
+_NO_SLOTS = "NoResourceAvailableException"
 Result = TypeVar("Result")
 Question = Callable[[FlinkRest], Awaitable[Result]]
 
@@ -272,6 +273,10 @@ class SessionCluster:
         if state == "CANCELED":
             raise exceptions.JobCancelledError("the job was cancelled")
         error = failure.decode(await _text(rest.failure_text, job_id, "\n"))
+        if _NO_SLOTS in str(error):  # a standalone cluster waits only within `resourcemanager.standalone.start-up-time`
+            raise exceptions.SlotTimeoutError(
+                "the cluster had too few free slots for the job, and did not wait for any: try again, or add TaskManagers"
+            )
         if error.report is not None:
             error.report = self._complete(error.report, job_id)
         raise error
