@@ -1,4 +1,4 @@
-"""What processes a job has: the driver leads a session of its own."""
+"""What processes a job has: its driver leads a session of its own, and so does each daemon of a cluster."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def java_of(leader: int) -> int:
     """The only JVM of the session."""
     (java,) = [pid for pid, program in session_members(leader).items() if program == "java"]
     return java
+
+
+def python_workers(task_manager: int) -> list[int]:
+    """The Python workers that a TaskManager has started, which outlive its death for a moment."""
+    return [pid for pid, program in session_members(task_manager).items() if program.startswith("python")]

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, ClassVar, TypeVar
+from typing import IO, Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import psutil
@@ -257,21 +257,60 @@ class SQLServerDatabase(Database):
         return mssql_python.connect(text, autocommit=True, timeout=10)
 
 
+class Server(Generic[DatabaseType]):
+    """A server of ours, which a test may kill and start again on the same data.
+
+    Start it from the thread that outlives it: the system ends a process when the *thread* that started it ends.
+    """
+
+    def __init__(self, start: Callable[[], OwnedProcess], database: DatabaseType) -> None:
+        self.database = database
+        self._start = start
+        self._process = start()
+
+    def await_ready(self) -> None:
+        """Wait until our own process answers a login."""
+        listens = self._process.listens_on
+        port = self.database.port
+        self._process.await_ready(lambda: listens(port) and _answers(self.database), self.database.jdbc_url)
+
+    def kill(self) -> None:
+        """`kill -9` of all its processes at once."""
+        leader = psutil.Process(self._process.pid)
+        processes = [leader, *leader.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.stop()
+        psutil.wait_procs(processes, STOP_SECONDS)
+
+    def start_again(self) -> None:
+        """Start it after `kill`, and wait until it answers."""
+        self._process = self._start()
+        self.await_ready()
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.stop()
+
+
 @contextlib.contextmanager
 def sqlserver_stand_in(backend: PostgresDatabase) -> Iterator[SQLServerDatabase]:
     """The stand-in for SQL Server (`tests/sqlserver_stand_in.py`) in front of a PostgreSQL server."""
     folder = Path(tempfile.mkdtemp(prefix="flinkx-test-"))
     port = free_port()
-    server = OwnedProcess(
-        [sys.executable, "-m", "tests.sqlserver_stand_in", str(port), backend.host, str(backend.port)],
-        log=folder / "server.log",
-        cwd=Path(__file__).parents[1],
-    )
+    login = SQLServerDatabase(LOCALHOST, port, backend.user, backend.password, backend.database)
+
+    def start() -> OwnedProcess:
+        return OwnedProcess(
+            [sys.executable, "-m", "tests.sqlserver_stand_in", str(port), backend.host, str(backend.port)],
+            log=folder / "server.log",
+            cwd=Path(__file__).parents[1],
+        )
+
     try:
-        with _running(
-            server, SQLServerDatabase(LOCALHOST, port, backend.user, backend.password, backend.database)
-        ) as d:
-            yield d
+        with _running(start, login) as server:
+            yield server.database
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -279,6 +318,17 @@ def sqlserver_stand_in(backend: PostgresDatabase) -> Iterator[SQLServerDatabase]
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresDatabase]:
     """PostgreSQL from the Debian package, with SCRAM passwords and without waiting for the disk."""
+    with killable_postgres() as server:
+        yield server.database
+
+
+@contextlib.contextmanager
+def killable_postgres(**others: str) -> Iterator[Server[PostgresDatabase]]:
+    """The same.
+
+    Args:
+        others: more settings; with `synchronous_commit="on"` what was committed outlives `Server.kill`.
+    """
     programs = _postgres_programs()
     with _server_folder("postgres") as folder:
         data = folder / "data"
@@ -296,17 +346,21 @@ def postgres_server() -> Iterator[PostgresDatabase]:
             "full_page_writes": "off",
             "max_connections": "200",
             "max_wal_size": "4GB",
+            **others,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        server = OwnedProcess(
-            [str(programs / "postgres"), "-D", str(data), "-p", str(port), *options],
-            log=folder / "server.log",
-            cwd=folder,
-            user="postgres",
-            stop_signal=signal.SIGINT,  # "fast": does not wait for clients
-        )
-        with _running(server, PostgresDatabase(LOCALHOST, port, USER, PASSWORD, "postgres")) as database:
-            yield database
+
+        def start() -> OwnedProcess:
+            return OwnedProcess(
+                [str(programs / "postgres"), "-D", str(data), "-p", str(port), *options],
+                log=folder / "server.log",
+                cwd=folder,
+                user="postgres",
+                stop_signal=signal.SIGINT,  # "fast": does not wait for clients
+            )
+
+        with _running(start, PostgresDatabase(LOCALHOST, port, USER, PASSWORD, "postgres")) as server:
+            yield server
 
 
 @contextlib.contextmanager
@@ -316,6 +370,13 @@ def mariadb_server(**others: object) -> Iterator[MariadbDatabase]:
     Args:
         others: more settings, such as `ssl_ca`; the files that they name must be readable for everyone.
     """
+    with killable_mariadb(**others) as server:
+        yield server.database
+
+
+@contextlib.contextmanager
+def killable_mariadb(**others: object) -> Iterator[Server[MariadbDatabase]]:
+    """The same; with `innodb_flush_log_at_trx_commit=2` what was committed outlives `Server.kill`."""
     server_program = program("mariadbd", "mariadb-server")
     install_program = program("mariadb-install-db", "mariadb-server")
     with _server_folder("mysql") as folder:
@@ -325,10 +386,10 @@ def mariadb_server(**others: object) -> Iterator[MariadbDatabase]:
         login = f"'{USER}'@'%'"
         start_file = folder / "start.sql"
         start_file.write_text(
-            f"CREATE USER {login} IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORD}');\n"
+            f"CREATE USER IF NOT EXISTS {login} IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORD}');\n"
             f"GRANT ALL ON *.* TO {login} WITH GRANT OPTION;\n"
             f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{PASSWORD}';\n"
-            "CREATE DATABASE flinkx CHARACTER SET utf8mb4;\n"
+            "CREATE DATABASE IF NOT EXISTS flinkx CHARACTER SET utf8mb4;\n"
         )
         _hand_over(start_file, "mysql")
         port = free_port()
@@ -344,25 +405,29 @@ def mariadb_server(**others: object) -> Iterator[MariadbDatabase]:
             "max-allowed-packet": "64M",
             "innodb-flush-log-at-trx-commit": 0,
             "innodb-flush-method": "nosync",
-            **others,
+            **{name.replace("_", "-"): value for name, value in others.items()},
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        server = OwnedProcess(
-            [server_program, "--no-defaults", "--skip-name-resolve", "--skip-log-bin", *options],
-            log=folder / "server.log",
-            cwd=folder,
-            user="mysql",
-        )
-        with _running(server, MariadbDatabase(LOCALHOST, port, USER, PASSWORD, "flinkx")) as database:
-            yield database
+
+        def start() -> OwnedProcess:
+            return OwnedProcess(
+                [server_program, "--no-defaults", "--skip-name-resolve", "--skip-log-bin", *options],
+                log=folder / "server.log",
+                cwd=folder,
+                user="mysql",
+            )
+
+        with _running(start, MariadbDatabase(LOCALHOST, port, USER, PASSWORD, "flinkx")) as server:
+            yield server
 
 
 @contextlib.contextmanager
-def _running(server: OwnedProcess, database: Any) -> Iterator[Any]:
-    """Wait until our own process answers a login; end it afterwards."""
+def _running(start: Callable[[], OwnedProcess], database: DatabaseType) -> Iterator[Server[DatabaseType]]:
+    """Start a server and wait until it answers; end it afterwards."""
+    server = Server(start, database)
     try:
-        server.await_ready(lambda: server.listens_on(database.port) and _answers(database), database.jdbc_url)
-        yield database
+        server.await_ready()
+        yield server
     finally:
         server.stop()
 
