@@ -275,7 +275,7 @@ class SessionCluster:
         error = failure.decode(await _text(rest.failure_text, job_id, "\n"))
         if _NO_SLOTS in str(error):  # a standalone cluster waits only within `resourcemanager.standalone.start-up-time`
             raise exceptions.SlotTimeoutError(
-                "the cluster had too few free slots for the job, and did not wait for any: try again, or add TaskManagers"
+                "the cluster had too few free slots for the job, and waited for none: try again, or add TaskManagers"
             )
         if error.report is not None:
             error.report = self._complete(error.report, job_id)
