@@ -85,7 +85,7 @@ def meaning(schema: Schema) -> str:
     parts = [schema["description"]]
     if schema.get("deprecated"):
         parts.insert(0, "**No effect here.**")
-    if schema.get("enum"):
+    if schema.get("enum") and schema.get("type") != "boolean":
         parts.append(f"One of {', '.join(f'`{value}`' for value in schema['enum'])}.")
     if "minimum" in schema:
         parts.append(f"At least {schema['minimum']}.")

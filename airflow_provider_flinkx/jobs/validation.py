@@ -187,6 +187,8 @@ def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
     first = connections[0] if isinstance(connections, list) and connections else None
     if reader.parameter.get("customSql") and isinstance(first, Mapping) and "table" in first:
         problems.warn(f"{path}.connection[0].table", "is not read, because customSql is given")
+    if reader.parameter.get("consistent") and reader.parameter.get("incremental"):
+        problems.error(f"{path}.consistent", "cannot go with incremental: a run goes on in the splits of a failed one")
     _check_increment_column(reader, f"{path}.increColumn", problems)
 
 

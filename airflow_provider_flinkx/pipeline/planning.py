@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.references import mask
 from airflow_provider_flinkx.pipeline import ranges
-from airflow_provider_flinkx.pipeline.steps import ATTEMPT, Message, Run
+from airflow_provider_flinkx.pipeline.steps import ATTEMPT, Message, Run, shared_state
 from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 
 
@@ -48,6 +48,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     if kept.report is not None:
         yield {"kind": "finished", "report": {name: part for name, part in kept.report.items() if name != ATTEMPT}}
         return
+    warnings += reader.remarks()
     common = {"ledger": ledger is not None, "range": place}
     yield {"kind": "plan", "splits": len(kept.splits), **common, "warnings": warnings}
     for split in kept.splits:
@@ -61,6 +62,9 @@ def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> K
     """A run whose target is prepared and whose splits are cut, and kept in the ledger."""
     writer.prepare_for(reader)
     begun = KeptRun(_digest(run, reader), list(reader.splits()), {})
+    if hold := reader.take_hold():
+        # For as long as this process lives, or until the job has ended.
+        shared_state(run).holds.append(hold)
     if ledger is None:
         return begun
     # Entries of a range are never taken away: another run may be at work on it.
@@ -106,7 +110,8 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
         # A JobManager that takes over from a dead one runs its jobs again, also one that had just finished.
         is_ours = kept.report.get(ATTEMPT) == run.context.attempt
         return kept if is_ours or run.context.take_finished or run.context.range is not None else None
-    if kept.digest == _digest(run, reader):
+    is_torn = _is_torn(kept)
+    if kept.digest == _digest(run, reader) and not is_torn:
         return kept
     if run.context.range is not None:
         raise exceptions.JobInvalidError(
@@ -115,7 +120,8 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
                 f"{len(kept.splits)} splits of another source: end it first, or give incremental.name"
             ]
         )
-    told = f"an earlier try of this run, with another job, has written {len(kept.done)} of {len(kept.splits)} splits"
+    why = "from a snapshot that is gone" if is_torn else "with another job"
+    told = f"an earlier try of this run, {why}, has written {len(kept.done)} of {len(kept.splits)} splits"
     if kept.done and not (writer.empties_target or writer.parameter.get("preSql")):
         raise exceptions.JobInvalidError(
             [
@@ -126,6 +132,12 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
     means = "saveMode" if writer.empties_target else "preSql"
     warnings.append(f"{told}; this one begins anew, with its {means}")
     return None
+
+
+def _is_torn(kept: KeptRun) -> bool:
+    """Whether splits are left of a snapshot, which ended with the try that began it."""
+    left = [split for split in kept.splits if split.index not in kept.done]
+    return any("snapshot" in split.spec.get("location", {}) for split in left)
 
 
 def _digest(run: Run, reader: Reader) -> str:

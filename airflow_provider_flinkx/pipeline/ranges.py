@@ -38,6 +38,8 @@ def needs_ledger(run: Run, writer: Writer) -> bool:
     if settings["state"] == "target" and not writer.keeps_ledger:
         name = run.job.content.writer.name
         raise JobInvalidError([f"{_PATH}.state: {name} cannot keep a location; use 'airflow'"])
+    if writer.empties_target:
+        raise JobInvalidError([f"{_PATH}: adds to the target; leave out saveMode, or use increColumn"])
     if writer.keeps_ledger and run.job.setting.exactly_once is False:
         raise JobInvalidError([f"{_PATH}: needs the ledger, which job.setting.exactlyOnce switches off"])
     return writer.keeps_ledger

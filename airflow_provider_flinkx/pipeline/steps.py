@@ -17,6 +17,7 @@ fails the Flink job, and the figures of a failed job are right too.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
@@ -109,6 +110,7 @@ class SharedState:
         judged: rows read and rejected, of whole batches: a ratio in the middle of one would mean nothing.
         stopped: whether all channels must roll back.
         early_end: why their ratio of rejected rows stopped them.
+        holds: see `Reader.take_hold`; those that the plan took in this process.
     """
 
     throttle: Throttle
@@ -117,6 +119,13 @@ class SharedState:
     judged: Counters = field(default_factory=Counters)
     stopped: bool = False
     early_end: str | None = None
+    holds: list[Callable[[], None]] = field(default_factory=list)
+
+    def let_go(self) -> None:
+        """End what was held for the readers of splits. Never raises."""
+        while self.holds:
+            with contextlib.suppress(Exception):
+                self.holds.pop()()
 
 
 _shared: dict[str, SharedState] = {}
@@ -154,19 +163,23 @@ class Sync:
         if self.state.stopped:
             return self._stopped(report)
         try:
-            committed = self._move(split, report, ledger=ledger)
-        except SplitWrittenError:
-            return self._written(split.index)
+            try:
+                committed = self._move(split, report, ledger=ledger)
+            except SplitWrittenError:
+                return self._written(split)
         except Exception as error:
             self.state.stopped = True
             report.counters = report.counters.without_writes()
             return {"kind": "failed", "report": report.to_json(), "error": exceptions.to_json(error)}
         return {"kind": "done", "report": report.to_json()} if committed else self._stopped(report)
 
-    def _written(self, index: int) -> Message:
+    def _written(self, split: Split) -> Message:
         """The answer for a split that is in the target already."""
-        report = self._parts()[1].ledger().written(index)
+        report = self._parts()[1].ledger().written(split.index)
         assert report is not None, "its entry refused ours"
+        ours = split.spec.get("location", {}).get("snapshot")
+        if report.get("location", {}).get("snapshot") != ours:
+            raise exceptions.DataError(f"another try has written split {split.index} from another snapshot")
         return {"kind": "done", "report": report}
 
     def _stopped(self, report: SplitReport) -> Message:
@@ -354,6 +367,7 @@ class Report:
 
     def abort(self) -> None:
         """Remove what was not published, unless the job finished. Never raises."""
+        shared_state(self.run).let_go()
         if not self.finished:
             try:
                 self._with_writer(lambda writer: writer.abort())

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -155,8 +155,16 @@ class Reader(abc.ABC):
         """Stream the split in batches of bounded size (about 64k rows, at most some 16 MB)."""
 
     def location(self) -> Mapping[str, str]:
-        """startLocation/endLocation of an incremental read (job.md §8), after the last split; else empty."""
+        """After the last split: startLocation/endLocation of an incremental read (job.md §8); `snapshot`: its name."""
         return {}
+
+    def take_hold(self) -> Callable[[], None] | None:
+        """After `splits`: what must stay open until the last of them is read, whoever reads it; call it to let go."""
+        return None
+
+    def remarks(self) -> Sequence[str]:
+        """What the report must say of the way in which the source is read."""
+        return ()
 
     def start_at(self, location: str) -> None:
         """Begin an incremental read there, whatever the job says; before `splits`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import connectorx
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pymysql
 import pymysql.cursors
 
+from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.conversion import convert, fallback_text
 from airflow_provider_flinkx.plugins.mysql.database import SESSION, MySQL
@@ -33,6 +34,12 @@ _TABLE = """
 SELECT TABLE_ROWS, AVG_ROW_LENGTH FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s AND TABLE_TYPE = 'BASE TABLE'
 """
+_ENGINE = """
+SELECT ENGINE FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s AND TABLE_TYPE = 'BASE TABLE'
+"""
+#: Engines whose rows a consistent snapshot covers.
+_SNAPSHOT_ENGINES = frozenset({"innodb", "rocksdb"})
 _UNIQUE_KEYS = """
 SELECT MIN(COLUMN_NAME), MAX(NULLABLE) = 'YES' FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s AND NON_UNIQUE = 0
@@ -53,6 +60,7 @@ class MySQLReader(RelationalReader):
     database: MySQL
     _types: Mapping[str, SourceType] = {}
     _batch_rows: int = QUERY_BATCH_ROWS
+    _channel: pymysql.Connection[Any] | None = None
 
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """Ask the server for the types of the query's columns."""
@@ -79,7 +87,10 @@ class MySQLReader(RelationalReader):
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; dates and times that are none turn their column of the batch into text."""
         columns = self.selected
-        rows_of = self._rows_by_pymysql if self.database.needs_encryption() else self._rows_by_connectorx
+        if self.snapshot:
+            rows_of = self._rows_in_snapshot
+        else:
+            rows_of = self._rows_by_pymysql if self.database.needs_encryption() else self._rows_by_connectorx
         mark = f"flinkx {uuid.uuid4().hex}"
         nulls_for_zeros = self.database.settings.get("zerodatetimebehavior", "").lower().replace("_", "")
         with self.first_rows_deadline(lambda seconds: self.database.cancel_later(mark, seconds)) as deadline:
@@ -92,6 +103,32 @@ class MySQLReader(RelationalReader):
                 fields = [column.field.with_type(array.type) for column, array in zip(columns, arrays, strict=True)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch
             deadline.met()
+
+    def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
+        """Nothing is held: connections cannot share a snapshot here, each channel begins its own."""
+        if self.is_table:
+            cursor.execute(_ENGINE, self.database.table_place)
+            found = cursor.fetchone()
+            if found and str(found[0]).lower() not in _SNAPSHOT_ENGINES:
+                told = f"consistent: {self.source_label} is of the engine {found[0]}, which has no snapshots"
+                raise self.database.error(DataError, told)
+        return "channel", None
+
+    def remarks(self) -> Sequence[str]:
+        """That several channels read several snapshots."""
+        if not self.parameter.get("consistent") or self.context.channels == 1:
+            return ()
+        return (
+            f"consistent: each of the {self.context.channels} channels read a snapshot of its own, begun with its "
+            f"first split; what was changed between them is in some splits and not in others (1 channel: exact)",
+        )
+
+    def close(self) -> None:
+        """End the channel's snapshot."""
+        if self._channel is not None:
+            with contextlib.suppress(Exception):
+                self._channel.close()
+            self._channel = None
 
     def row_estimate(self, cursor: Any) -> int | None:
         """The engine's own estimate; a small one is checked, because it may be old."""
@@ -184,14 +221,27 @@ class MySQLReader(RelationalReader):
     def _rows_by_pymysql(self, statement: str) -> Iterator[pa.RecordBatch]:
         """The slower way, for encrypted connections, which connectorx does not make."""
         with contextlib.closing(self.database.connect()) as connection:
-            # Without decoders values stay as the server wrote them: text, or bytes in binary columns.
-            connection.decoders = {}
-            with connection.cursor(pymysql.cursors.SSCursor) as cursor:
-                cursor.execute(statement)
-                names = [field[0] for field in cursor.description]
-                while rows := cursor.fetchmany(self._batch_rows):
-                    arrays = [pa.array(values) for values in zip(*rows, strict=True)]
-                    yield pa.RecordBatch.from_arrays(arrays, names=names)
+            yield from self._rows_of(connection, statement)
+
+    def _rows_in_snapshot(self, statement: str) -> Iterator[pa.RecordBatch]:
+        """By one connection for all splits of the channel, in one transaction."""
+        if self._channel is None:
+            self._channel = self.database.connect()
+            with self._channel.cursor() as cursor:
+                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        # A connection that is lost takes its snapshot with it; a new one would be another.
+        yield from self._rows_of(self._channel, statement)
+
+    def _rows_of(self, connection: pymysql.Connection[Any], statement: str) -> Iterator[pa.RecordBatch]:
+        # Without decoders values stay as the server wrote them: text, or bytes in binary columns.
+        connection.decoders = {}
+        with connection.cursor(pymysql.cursors.SSCursor) as cursor:
+            cursor.execute(statement)
+            names = [field[0] for field in cursor.description]
+            while rows := cursor.fetchmany(self._batch_rows):
+                arrays = [pa.array(values) for values in zip(*rows, strict=True)]
+                yield pa.RecordBatch.from_arrays(arrays, names=names)
 
 
 def _tidy(array: pa.Array, wanted: pa.DataType, nulls_for_zeros: bool) -> pa.Array:

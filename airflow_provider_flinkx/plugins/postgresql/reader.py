@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -56,6 +56,14 @@ ORDER BY i.indisprimary DESC, a.attnum LIMIT 1
 """
 
 
+#: A transaction of a snapshot may rest for as long as the job does.
+_NO_TIMEOUTS = (
+    "SELECT set_config(name, '0', false) FROM pg_settings "
+    "WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')"
+)
+_SNAPSHOT_TRANSACTION = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
 class PostgreSQLReader(RelationalReader):
     """Reads a table or a query of PostgreSQL (postgresql.md)."""
 
@@ -95,6 +103,8 @@ class PostgreSQLReader(RelationalReader):
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
         if self._rows is None:
             self._rows = self.database.connect_rows()
+            if self.snapshot:
+                self._enter_snapshot(self._rows)
         rows, columns = self._rows, self.selected
         with self.first_rows_deadline(timer(rows.cancel)) as deadline:
             for batch in rows.batches(statement, BATCH_BYTES):
@@ -104,11 +114,40 @@ class PostgreSQLReader(RelationalReader):
                 yield (pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch)
             deadline.met()
 
+    def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
+        """Export a snapshot; it can be taken up for as long as the transaction that exports it is open."""
+        connection = self.database.connect()
+        try:
+            connection.autocommit = True
+            connection.execute(_NO_TIMEOUTS)
+            connection.execute(_SNAPSHOT_TRANSACTION)
+            found = connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert found is not None, "it gives one row"
+            name = str(found[0])
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute(f"SET TRANSACTION SNAPSHOT {self.database.literal(name)}")
+        except BaseException:
+            connection.close()
+            raise
+        return name, connection.close
+
     def close(self) -> None:
         """Close the connection that rows are read by."""
         if self._rows is not None:
             self._rows.close()
             self._rows = None
+
+    def _enter_snapshot(self, rows: RowConnection) -> None:
+        """Begin the transaction in which all splits of this channel are read."""
+        name = self.database.literal(self.snapshot.partition("@")[0])
+        try:
+            rows.query(_NO_TIMEOUTS)
+            rows.execute(_SNAPSHOT_TRANSACTION)
+            rows.execute(f"SET TRANSACTION SNAPSHOT {name}")
+        except adbc_driver_manager.Error as error:
+            self.close()
+            doing = "take up the snapshot of the plan (is its transaction still open, on the same server?)"
+            raise self.database.failure(error, doing) from error
 
     def row_estimate(self, cursor: Any) -> int | None:
         """The planner's number, or a guess by size for a table that was never analysed."""

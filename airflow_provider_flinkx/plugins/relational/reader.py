@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -63,6 +63,9 @@ class RelationalReader(Reader):
         self.database = self.database_class(parameter, context.timezone)
         self._described: tuple[SourceColumn, ...] | None = None
         self._location: Mapping[str, str] = {}
+        self._hold: Callable[[], None] | None = None
+        #: Name of the snapshot that the split at hand is read from; empty without `consistent`.
+        self.snapshot = ""
 
     @property
     def schema(self) -> pa.Schema:
@@ -84,9 +87,11 @@ class RelationalReader(Reader):
     def splits(self) -> Sequence[Split]:
         """Ranges of a key, or whatever the database can cut evenly and re-read; one split when it pays not."""
         with self.database.planning(f"plan the reading of {self.source_label}") as cursor:
+            snapshot = self._begin_snapshot(cursor)
             bounds = self._bounds(cursor)
             conditions = self._split_conditions(cursor, bounds.conditions)
-        location = {"location": dict(bounds.location)} if bounds.location else {}
+        known = {**bounds.location, **snapshot}
+        location = {"location": known} if known else {}
         fixed = " AND ".join(f"({condition})" for condition in bounds.conditions)
         return [
             Split(index, {"condition": " AND ".join(filter(None, [fixed, condition])), **location})
@@ -96,12 +101,13 @@ class RelationalReader(Reader):
     def read(self, split: Split) -> Iterator[Batch]:
         """Stream the rows of a split."""
         self._location = split.spec.get("location", {})
+        self.snapshot = self._location.get("snapshot", "")
         for rows in self.stream(self.statement(split.spec.get("condition", ""))):
             if rows.num_rows:
                 yield self._apply(rows)
 
     def location(self) -> Mapping[str, str]:
-        """StartLocation and endLocation of an incremental read."""
+        """StartLocation and endLocation of an incremental read; the snapshot of a consistent one."""
         return self._location
 
     def table_columns(self) -> list[TableColumn]:
@@ -123,6 +129,22 @@ class RelationalReader(Reader):
             return columns
         # A part of a key need not be unique.
         return [replace(column, key=None) for column in columns]
+
+    def take_hold(self) -> Callable[[], None] | None:
+        """The end of the snapshot, where a transaction holds it."""
+        hold, self._hold = self._hold, None
+        return hold
+
+    def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
+        """Begin the snapshot that all splits are read from, in databases whose schema has `consistent`.
+
+        Args:
+            cursor: of a transaction that has read nothing; the plan is made by it, in this snapshot if it can be.
+
+        Returns:
+            What readers of splits find it by, and how to end it.
+        """
+        raise NotImplementedError
 
     def start_at(self, location: str) -> None:
         """Begin an incremental read there."""
@@ -263,6 +285,13 @@ class RelationalReader(Reader):
             name = self.stored_column(cursor, name)
             return Key(name, self.key_nullable(cursor, name))
         return self.find_key(cursor) if self.is_table else None
+
+    def _begin_snapshot(self, cursor: Any) -> Mapping[str, str]:
+        if not self.parameter.get("consistent"):
+            return {}
+        name, self._hold = self.hold_snapshot(cursor)
+        # Names may come again when a server was started anew; attempts never do.
+        return {"snapshot": f"{name}@{self.context.attempt}"}
 
     def _bounds(self, cursor: Any) -> Bounds:
         if self.parameter.get("increColumn") in (None, ""):
