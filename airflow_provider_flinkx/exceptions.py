@@ -106,7 +106,7 @@ class VersionMismatchError(ClusterError):
 
 
 class SlotTimeoutError(ClusterError):
-    """The cluster had no free slots for the job within `slot_timeout`; the job was cancelled."""
+    """The cluster had no free slots for the job within `slot_timeout`, or within Flink's own; the job has ended."""
 
 
 class JobLostError(JobFailedError):

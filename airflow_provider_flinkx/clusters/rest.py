@@ -222,6 +222,10 @@ class FlinkRest:
             if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 problem = ClusterError("it has no leader now")
                 continue
+            if response.is_server_error and method != "POST":
+                # While one takes over from a dead JobManager, questions go to the dead one and fail.
+                problem = ClusterError(f"it answers {response.status_code}, {list(_error_lines(response))[-1]}")
+                continue
             self._answering = number
             _check(response, self.addresses[number], path, accepted)
             return response

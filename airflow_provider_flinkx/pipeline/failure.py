@@ -27,12 +27,23 @@ def decode(text: str) -> exceptions.FlinkXError:
     value = marks.find("error", text)
     if value is not None:
         return exceptions.from_json(value)
-    unknown = exceptions.JobFailedError(f"the Flink job failed: {_reason(text)}")
+    unknown = _without_slots() if "NoResourceAvailableException" in text else exceptions.JobFailedError(_reason(text))
     unknown.trace = text
     return unknown
 
 
+def _without_slots() -> exceptions.SlotTimeoutError:
+    return exceptions.SlotTimeoutError(
+        "the cluster had no free slots for the job for as long as Flink waits: add TaskManagers or slots, or lower "
+        "speed.channel"
+    )
+
+
 def _reason(text: str) -> str:
+    return f"the Flink job failed: {_cause(text)}"
+
+
+def _cause(text: str) -> str:
     if lost := _LOST_TASK_MANAGER.search(text):
         where = lost["id"] or lost["address"]
         return f"the TaskManager {where} was lost (killed, out of memory, or its machine is gone); {_GO_ON}"

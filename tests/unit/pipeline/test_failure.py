@@ -67,3 +67,13 @@ def test_a_lost_process_is_named(text: str, reason: str) -> None:
     said = str(failure.decode(text))
     assert said.startswith(f"the Flink job failed: {reason} (")
     assert said.endswith("; try again with the same job key to go on")
+
+
+def test_a_job_that_got_no_slots() -> None:
+    text = (
+        "org.apache.flink.runtime.JobException: Recovery is suppressed\n\tat a.b(c)\n"
+        "Caused by: org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: Could not acquire the minimum required resources.\n"
+    )
+    error = failure.decode(text)
+    assert isinstance(error, exceptions.SlotTimeoutError)
+    assert error.trace == text
