@@ -59,6 +59,7 @@ class Setting:
     """`job.setting`.
 
     `exactly_once` is None where the job does not say: then a target that cannot keep a ledger does without.
+    `verify` is "count" or None.
     """
 
     speed: Speed = Speed()
@@ -66,6 +67,7 @@ class Setting:
     dirty: Dirty = Dirty()
     timezone: str = "UTC"
     exactly_once: bool | None = None
+    verify: str | None = None
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def _setting(value: Mapping[str, Any], problems: Problems) -> Setting:
         dirty=Dirty(dirty.get("path"), dirty.get("hadoopConfig", {}), dirty.get("format", "json")),
         timezone=_timezone(value.get("timezone", "UTC"), problems),
         exactly_once=value.get("exactlyOnce", True if _object(value, "restore").get("isRestore") else None),
+        verify=value.get("verify"),
     )
 
 

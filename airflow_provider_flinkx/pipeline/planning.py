@@ -33,6 +33,7 @@ def plan(run: Run) -> Iterator[Message]:
 
 
 def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
+    _check_verification(run, writer)
     ledger, warnings = _ledger(run, writer)
     place = ranges.enter(run, reader, ledger) if ledger is not None else None
     if place is not None:
@@ -50,7 +51,8 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
         return
     warnings += reader.remarks()
     common = {"ledger": ledger is not None, "range": place}
-    yield {"kind": "plan", "splits": len(kept.splits), **common, "warnings": warnings}
+    plan = {"kind": "plan", "splits": len(kept.splits), "rows_before": kept.rows_before}
+    yield {**plan, **common, "warnings": warnings}
     for split in kept.splits:
         if split.index in kept.done:
             yield {"kind": "done", "report": kept.done[split.index]}
@@ -58,19 +60,27 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
             yield {"kind": "split", "split": asdict(split), **common}
 
 
+def _check_verification(run: Run, writer: Writer) -> None:
+    if run.job.setting.verify and not writer.grows_by_rows:
+        name = run.job.content.writer.name
+        message = f"job.setting.verify: count is for tables that rows are inserted into, not for this {name}"
+        raise exceptions.JobInvalidError([f"{message}; leave the key out, or take writeMode insert"])
+
+
 def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> KeptRun:
     """A run whose target is prepared and whose splits are cut, and kept in the ledger."""
     writer.prepare_for(reader)
-    begun = KeptRun(_digest(run, reader), list(reader.splits()), {})
+    before = writer.row_count() if run.job.setting.verify else None
+    begun = KeptRun(_digest(run, reader), list(reader.splits()), {}, rows_before=before)
     if hold := reader.take_hold():
         # For as long as this process lives, or until the job has ended.
         shared_state(run).holds.append(hold)
     if ledger is None:
         return begun
     # Entries of a range are never taken away: another run may be at work on it.
-    before = ledger.read() if run.context.range is None else None
+    earlier = ledger.read() if run.context.range is None else None
     try:
-        ledger.begin(begun.digest, begun.splits, anew=before is not None)
+        ledger.begin(begun, anew=earlier is not None)
     except exceptions.DataError:
         # Another try has planned meanwhile: the two must cut the source at the same places.
         kept = ledger.read()

@@ -167,6 +167,7 @@ class JobReport:
     location: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     ended_early: str | None = None
+    verification: dict[str, Any] | None = None
 
     def add(self, split: SplitReport, *, committed: bool) -> None:
         """Add a split; only a committed one counts as done."""
@@ -204,6 +205,7 @@ class JobReport:
             **self.location,
             "timezone": self.job.setting.timezone,
             "warnings": self.warnings,
+            **({} if self.verification is None else {"verify": self.verification}),
             "contents": [content],
             "error_limit": self.error_limit(),
             "dirty_data": {

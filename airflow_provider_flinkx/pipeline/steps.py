@@ -2,7 +2,8 @@
 
 Steps talk in messages, plain dicts with a `kind`:
 
-    plan     {splits: total, ledger, range, warnings}   plan -> (through sync) -> report
+    plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; rows_before: rows in the
+              rows_before}                              target before the first split, where the job wants them counted
     split    {split, ledger, range}                     plan -> sync; ledger: whether the target keeps one;
                                                         range: `RunContext.range`
     done     {report}                                   plan, sync -> report: the split is in the target
@@ -302,6 +303,7 @@ class Report:
         self.sum = JobReport(run.job, warnings=list(run.warnings))
         self.finished = False
         self._ledger = False
+        self._rows_before: int | None = None
         self._started = time.monotonic()
 
     def add(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -317,6 +319,7 @@ class Report:
         if kind == "plan":
             self.total = self.sum.splits = message["splits"]
             self._ledger = message["ledger"]
+            self._rows_before = message["rows_before"]
             self.run = self.run.in_range(message["range"])
             self.sum.warnings += message["warnings"]
         else:
@@ -356,14 +359,36 @@ class Report:
             raise self._failure(self.error)
         if outcome["exceeded"]:
             raise self._failure(exceptions.to_json(exceptions.ErrorLimitExceededError(outcome["reason"])))
-        report = self._report("FINISHED")
         try:
+            if self.run.job.setting.verify:
+                self._with_writer(self._verify)
+            report = self._report("FINISHED")
             kept = {**report, ATTEMPT: self.run.context.attempt} if self._ledger else None
             self._with_writer(lambda writer: writer.finish(kept))
         except Exception as error:
             raise self._failure(exceptions.to_json(error)) from error
         self.finished = True
         return report
+
+    def _verify(self, writer: Writer) -> None:
+        """Compare what was read with what the target has.
+
+        Raises:
+            DataError: they differ.
+        """
+        name = f"job.setting.verify: {self.run.job.content.writer.name}"
+        before, now = self._rows_before, writer.row_count()
+        if before is None:
+            message = "an earlier try of this run did not count the rows that were there; take verify out for this run"
+            raise exceptions.DataError(f"{name}: {message}")
+        source, target = self.sum.counters.numRead - self.sum.counters.nErrors, now - before
+        self.sum.verification = {"source": source, "target": target, "equal": source == target}
+        if source != target:
+            grown = f"the table had {before} rows and has {now}, which is {target} more"
+            raise exceptions.DataError(
+                f"{name}: {source} rows were read and not rejected, but {grown}: "
+                "rows were lost or doubled, or somebody else wrote the table meanwhile"
+            )
 
     def abort(self) -> None:
         """Remove what was not published, unless the job finished. Never raises."""

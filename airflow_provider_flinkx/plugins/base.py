@@ -200,12 +200,14 @@ class KeptRun:
         splits: the plan; its splits stay the same over all tries.
         done: index of each split that is in the target -> its report.
         report: the job report, when an earlier try has finished.
+        rows_before: rows in the target before the first split, where the job wants them counted.
     """
 
     digest: str
     splits: Sequence[Split]
     done: Mapping[int, Mapping[str, Any]]
     report: Mapping[str, Any] | None = None
+    rows_before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -240,12 +242,11 @@ class Ledger(abc.ABC):
         """
 
     @abc.abstractmethod
-    def begin(self, digest: str, splits: Sequence[Split], *, anew: bool) -> None:
+    def begin(self, begun: KeptRun, *, anew: bool) -> None:
         """Keep the plan of a run.
 
         Args:
-            digest: see `KeptRun`.
-            splits: the plan.
+            begun: the run; nothing of it is done.
             anew: whether to forget what is kept of the run.
 
         Raises:
@@ -302,11 +303,13 @@ class Writer(abc.ABC):
             job has written nothing, and its report says so.
         keeps_ledger: whether `ledger`, `resume` and `SplitWriter.record` are there.
         empties_target: whether `prepare` removes the rows that are there, as the job asks.
+        grows_by_rows: whether `row_count` is there, and grows by one with each row that is written.
     """
 
     published_by_finish: ClassVar[bool] = False
     keeps_ledger: ClassVar[bool] = False
     empties_target: bool = False
+    grows_by_rows: bool = False
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         self.parameter = parameter
@@ -324,6 +327,10 @@ class Writer(abc.ABC):
     def prepare_for(self, reader: Reader) -> None:
         """`prepare` in the plan step; a writer that makes tables asks the reader for more than its schema."""
         self.prepare(reader.schema)
+
+    def row_count(self) -> int:
+        """How many rows the target holds."""
+        raise NotImplementedError
 
     def ledger(self) -> Ledger:
         """The ledger in this target."""

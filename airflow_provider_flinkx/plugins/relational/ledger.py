@@ -23,7 +23,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -70,11 +70,13 @@ class RelationalLedger(Ledger):
         plan = entries.pop(PLAN, None)
         if plan is None:
             return None
-        return KeptRun(plan["digest"], [Split(**split) for split in plan["splits"]], entries)
+        splits = [Split(**split) for split in plan["splits"]]
+        return KeptRun(plan["digest"], splits, entries, rows_before=plan.get("rowsBefore"))
 
-    def begin(self, digest: str, splits: Sequence[Split], *, anew: bool) -> None:
+    def begin(self, begun: KeptRun, *, anew: bool) -> None:
         """Keep the plan of a run."""
-        plan = {"digest": digest, "splits": [asdict(split) for split in splits]}
+        splits = [asdict(split) for split in begun.splits]
+        plan = {"digest": begun.digest, "splits": splits, "rowsBefore": begun.rows_before}
         with self._database.planning(f"keep the plan in {self._label}") as cursor:
             if anew:
                 cursor.execute(f"DELETE FROM {self._table} WHERE job_key = {self._key}")

@@ -63,11 +63,6 @@ class Tables(abc.ABC):
         cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {self.database.table})")
         return bool(cursor.fetchone()[0])
 
-    def count(self, cursor: Any) -> int:
-        """How many rows the table holds."""
-        cursor.execute(f"SELECT COUNT(*) FROM {self.database.table}")
-        return int(cursor.fetchone()[0])
-
     def _create_statement(self, table: str, columns: Sequence[TableColumn], options: str) -> str:
         parts = [
             # NULL is spelled out: a plain TIMESTAMP of MySQL may be NOT NULL otherwise.

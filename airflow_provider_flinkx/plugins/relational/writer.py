@@ -70,6 +70,7 @@ class RelationalWriter(Writer):
         self.row_by_row = int(parameter.get("batchSize") or 0) == 1
         self.arrangement = Arrangement.of(parameter)
         self.taken: Sequence[int] | None = None
+        self.grows_by_rows = self.mode == "insert"
         self.empties_target = self.arrangement.save_mode in ("truncate", "recreate")
 
     def prepare(self, schema: pa.Schema) -> None:
@@ -96,6 +97,12 @@ class RelationalWriter(Writer):
                 )
             self.database.run_all(cursor, "preSql", self.parameter.get("preSql") or ())
             self.check(cursor, schema)
+
+    def row_count(self) -> int:
+        """Count the table's rows."""
+        with self.database.planning(f"count the rows of table {self.database.table_label}") as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {self.database.table}")  # noqa: S608  # a quoted name
+            return int(cursor.fetchone()[0])
 
     def resume(self, schema: pa.Schema) -> None:
         """Look at the table; raises what `prepare` raises about it."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from airflow_provider_flinkx.exceptions import DataError, FlinkXError
+from airflow_provider_flinkx.exceptions import ConnectionFailedError, DataError, FlinkXError, JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column
+from tests.integration.relational import test_ledger as tries
 from tests.integration.relational import test_round_trips as types
 from tests.integration.relational.moving import move, reader, writer
+from tests.running import run_job
 from tests.servers import Database, MariadbDatabase, PostgresDatabase
 
 #: Values that MariaDB has in no type but text, by their PostgreSQL type: their rows are rejected.
@@ -402,3 +405,60 @@ def test_a_table_without_differences_is_taken(database: Database) -> None:
     for change in ("fail", "add", "ignore"):
         move(reader(database, "source"), writer(database, "target", schemaChange=change, saveMode="truncate"))
         assert numbers(database) == [1]
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def run_between(request: pytest.FixtureRequest) -> Database:
+    """A database with 20,000 rows in `source`, and one in `target`."""
+    server: PostgresDatabase | MariadbDatabase = request.getfixturevalue(request.param)
+    made = server.fresh_database()
+    made.execute("CREATE TABLE source (id bigint PRIMARY KEY, text varchar(40))")
+    made.execute("CREATE TABLE target (id bigint, text varchar(40))", "INSERT INTO target VALUES (1, 'old')")
+    rows = ",".join(f"({number}, 'text {number}')" for number in range(1, tries.ROWS + 1))
+    made.execute(f"INSERT INTO source VALUES {rows}")
+    return made
+
+
+@pytest.mark.parametrize("mode", ["truncate", "recreate", "error"])
+def test_the_table_is_emptied_once_for_all_tries(
+    run_between: Database, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = run_between
+    if mode == "error":
+        database.execute("DELETE FROM target")
+
+    def break_down(_commit: Any) -> None:
+        raise ConnectionFailedError("cut before the commit")
+
+    with monkeypatch.context() as patched:
+        tries.failing_commit(patched, database, 3, break_down)
+        with pytest.raises(ConnectionFailedError):
+            run_job(tries.new_try(database, setting={"verify": "count"}, saveMode=mode))
+    assert 0 < tries.target(database)[0] < tries.ROWS
+    report, _ = run_job(tries.new_try(database, setting={"verify": "count"}, saveMode=mode))
+    assert tries.target(database) == tries.EXPECTED
+    assert report["verify"] == {"source": tries.ROWS, "target": tries.ROWS, "equal": True}
+
+
+def test_rows_that_got_lost_fail_the_job(postgres: PostgresDatabase) -> None:
+    database = postgres.fresh_database()
+    database.execute(
+        "CREATE TABLE source AS SELECT id, 'x' AS text FROM generate_series(1, 100) AS id",
+        "CREATE TABLE target (id bigint, text text)",
+        "INSERT INTO target VALUES (0, 'old')",
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.id % 10 = 0 THEN RETURN NULL; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER lose BEFORE INSERT ON target FOR EACH ROW EXECUTE FUNCTION lose()",
+    )
+    with pytest.raises(
+        DataError, match="100 rows were read and not rejected, but the table had 1 rows and has 91"
+    ) as caught:
+        run_job(tries.new_try(database, setting={"verify": "count"}))
+    assert caught.value.report is not None
+    assert caught.value.report["verify"] == {"source": 100, "target": 90, "equal": False}
+
+
+def test_rows_that_are_overwritten_are_not_counted(run_between: Database) -> None:
+    with pytest.raises(JobInvalidError, match=r"job\.setting\.verify"):
+        run_job(tries.new_try(run_between, setting={"verify": "count"}, writeMode="update", saveMode="truncate"))
+    assert tries.target(run_between)[0] == 1

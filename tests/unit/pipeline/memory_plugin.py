@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -44,7 +44,8 @@ class Store:
     target: list[int] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     keeps_ledger: bool = False
-    plan: tuple[str, Sequence[Split]] | None = None
+    empties_target: bool = False
+    plan: KeptRun | None = None
     done: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     report: Mapping[str, Any] | None = None
     lose_answer_of_commit: int | None = None
@@ -120,11 +121,11 @@ class MemoryLedger(Ledger):
     def read(self) -> KeptRun | None:
         if self.store.report is not None:
             return KeptRun("", (), {}, self.store.report)
-        return KeptRun(*self.store.plan, self.store.done) if self.store.plan else None
+        return replace(self.store.plan, done=self.store.done) if self.store.plan else None
 
-    def begin(self, digest: str, splits: Sequence[Split], *, anew: bool) -> None:
+    def begin(self, begun: KeptRun, *, anew: bool) -> None:
         assert anew or not self.store.plan
-        self.store.plan, self.store.done, self.store.report = (digest, splits), {}, None
+        self.store.plan, self.store.done, self.store.report = begun, {}, None
 
     def written(self, index: int) -> Mapping[str, Any] | None:
         return self.store.done.get(index)
@@ -133,8 +134,13 @@ class MemoryLedger(Ledger):
 class MemoryWriter(Writer):
     store: Store
 
+    grows_by_rows = True
+
     def prepare(self, schema: pa.Schema) -> None:
         self.store.call("prepare")
+
+    def row_count(self) -> int:
+        return len(self.store.target)
 
     def open(self, split: Split, schema: pa.Schema) -> SplitWriter:
         return MemorySplitWriter(self.store, split)
@@ -149,6 +155,7 @@ class MemoryWriter(Writer):
 
 class FileLikeWriter(MemoryWriter):
     published_by_finish = True
+    grows_by_rows = False
 
 
 class LedgerWriter(MemoryWriter):
@@ -176,6 +183,7 @@ class MemoryRun(Run):
         writer = self.writer_class()(self.job.content.writer.parameter, (), self.context)
         assert isinstance(writer, MemoryWriter)
         writer.store = self.store
+        writer.empties_target = self.store.empties_target
         return writer
 
     def writer_class(self) -> type[Writer]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flinkx.exceptions import FlinkXError, JobInvalidError
+from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvalidError
 from airflow_provider_flinkx.pipeline.steps import Sync
 from tests.running import run_job
-from tests.unit.pipeline.memory_plugin import MemoryRun, Store, memory_run
+from tests.unit.pipeline.memory_plugin import LedgerWriter, MemoryRun, Store, memory_run
 
 SPLITS = [[1, 2], [3, 4], [5, 6]]
 
@@ -102,3 +102,53 @@ def test_another_job_does_not_go_on_where_the_first_one_stopped() -> None:
     assert "prepare" in store.calls
     assert report["numRead"] == 6
     assert any("begins anew" in line for line in report["warnings"])
+
+
+def verifying(run: MemoryRun) -> MemoryRun:
+    return replace(run, job=replace(run.job, setting=replace(run.job.setting, verify="count")))
+
+
+def test_rows_are_counted_over_all_tries() -> None:
+    store = Store(splits=SPLITS, bad={2}, unreadable={5}, keeps_ledger=True, target=[98, 99], fail_writing_split=1)
+    with pytest.raises(FlinkXError):
+        run_job(verifying(next_try(store)))
+    store.fail_writing_split = None
+    report, _ = run_job(verifying(next_try(store)))
+    assert report["verify"] == {"source": 4, "target": 4, "equal": True}
+    assert store.report is not None
+    assert store.report["verify"] == report["verify"]
+
+
+@pytest.mark.parametrize("stranger", ["lost", "doubled"])
+def test_a_difference_fails_the_job_before_it_is_finished(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(splits=SPLITS, keeps_ledger=True, target=[99])
+    original = LedgerWriter.row_count
+
+    def row_count(writer: LedgerWriter) -> int:
+        if len(store.target) > 1:
+            store.target.append(1) if stranger == "doubled" else store.target.pop()
+        return original(writer)
+
+    monkeypatch.setattr(LedgerWriter, "row_count", row_count)
+    with pytest.raises(DataError, match=r"6 rows were read .* had 1 rows and has [68]") as caught:
+        run_job(verifying(next_try(store)))
+    assert caught.value.report is not None
+    target = 7 if stranger == "doubled" else 5
+    assert caught.value.report["verify"] == {"source": 6, "target": target, "equal": False}
+    assert caught.value.report["state"] == "FAILED"
+    assert "finish" not in store.calls
+
+
+def test_what_cannot_be_counted_is_refused_before_anything_is_done() -> None:
+    store = Store(splits=SPLITS, published_by_finish=True)
+    with pytest.raises(JobInvalidError, match=r"job\.setting\.verify"):
+        run_job(verifying(next_try(store)))
+    assert "prepare" not in store.calls
+
+
+def test_a_job_that_empties_its_target_begins_anew() -> None:
+    store = broken(fail_writing_split=1)
+    store.empties_target = True
+    report, _ = run_job(next_try(store, parameter={"column": ["other"]}))
+    assert report["numRead"] == 6
+    assert any("begins anew, with its saveMode" in line for line in report["warnings"])
