@@ -70,10 +70,7 @@ def test_a_lost_process_is_named(text: str, reason: str) -> None:
 
 
 def test_a_job_that_got_no_slots() -> None:
-    text = (
-        "org.apache.flink.runtime.JobException: Recovery is suppressed\n\tat a.b(c)\n"
-        "Caused by: org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: Could not acquire the minimum required resources.\n"
-    )
-    error = failure.decode(text)
+    cause = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: Could not acquire resources."
+    error = failure.decode(f"org.apache.flink.runtime.JobException: suppressed\n\tat a.b(c)\nCaused by: {cause}\n")
     assert isinstance(error, exceptions.SlotTimeoutError)
-    assert error.trace == text
+    assert cause in error.trace
