@@ -545,8 +545,17 @@ def _number_to_bool(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array
     return small.cast(target)
 
 
-def _integer_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
-    return array.cast(pa.decimal256(38, 0) if pa.types.is_decimal256(target) else pa.decimal128(38, 0)).cast(target)
+def _integer_to_decimal(array: pa.Array, target: pa.DataType, zone: str) -> pa.Array:
+    return _decimal_to_decimal(array.cast(pa.decimal128(38, 0)), target, zone)
+
+
+def _decimal_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
+    whole_digits = target.precision - target.scale
+    if whole_digits < array.type.precision - array.type.scale:
+        # The cast multiplies to a larger scale, and another number comes out when bits are lost.
+        too_large = pa.scalar(Decimal(10) ** whole_digits, array.type)
+        _require(pc.less(pc.abs(array), too_large), "too large")
+    return array.cast(target)
 
 
 def _float_to_float(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Array:
@@ -617,8 +626,9 @@ def _text_to_decimal(array: pa.Array, target: pa.DataType, _zone: str) -> pa.Arr
     # Arrow refuses a zero whose exponent is large.
     text = pc.replace_substring_regex(pc.ascii_trim_whitespace(array), _ZERO_WITH_EXPONENT, "0")
     number = text.cast(target)
-    if pc.any(pc.match_substring_regex(text, "[eE]|.{60}"), min_count=0).as_py():
-        # Arrow makes zero of what is far too small (1e-200), without an error.
+    plain = rf"^[+-]?0{{0,10}}[0-9]{{0,{target.precision - target.scale}}}(\.[0-9]{{0,40}})?$"
+    if not pc.all(pc.match_substring_regex(text, plain), min_count=0).as_py():
+        # Arrow makes zero of what is far too small (1e-200), and any number of what is too large, without an error.
         wanted = [None if value is None else Decimal(value) for value in text.to_pylist()]
         if number.to_pylist() != wanted:
             raise pa.ArrowInvalid("not exact")
@@ -877,7 +887,7 @@ _STRICT: Final[Mapping[tuple[str, str], Callable[[pa.Array, pa.DataType, str], p
     ("float", "string"): _float_to_text,
     ("decimal", "integer"): _cast,
     ("decimal", "float"): _decimal_to_float,
-    ("decimal", "decimal"): _cast,
+    ("decimal", "decimal"): _decimal_to_decimal,
     ("decimal", "bool"): _number_to_bool,
     ("decimal", "string"): _decimal_to_text,
     ("decimal", "date"): _number_to_temporal,

@@ -54,7 +54,7 @@ def check(result: Converted, expected: list[Any]) -> None:
 
 def fits(value: Decimal, precision: int, scale: int) -> bool:
     with localcontext() as context:
-        context.prec = 60
+        context.prec = 160
         return value == value.quantize(Decimal(1).scaleb(-scale)) and abs(value) < Decimal(10) ** (precision - scale)
 
 
@@ -81,6 +81,8 @@ def test_integer_to_float_keeps_every_digit(values: list[int]) -> None:
     st.lists(ANY_INT64 | st.integers(-2000, 2000)),
     st.integers(1, 38).flatmap(lambda p: st.tuples(st.just(p), st.integers(0, p))),
 )
+@example([-(2**63), 2**63 - 1], (38, 38))
+@example([2**63 - 1], (38, 24))
 def test_integer_to_decimal(values: list[int], digits: tuple[int, int]) -> None:
     expected = [Decimal(v) if abs(v) < 10 ** (digits[0] - digits[1]) else ValueError for v in values]
     check(to(values, pa.decimal128(*digits), pa.int64()), expected)
@@ -117,6 +119,46 @@ def test_float_to_decimal_is_its_shortest_text(values: list[float]) -> None:
 def test_decimal_to_decimal(values: list[Decimal], digits: tuple[int, int]) -> None:
     expected = [v if fits(v, *digits) else ValueError for v in values]
     check(to(values, pa.decimal128(*digits), pa.decimal128(38, 9)), expected)
+
+
+@st.composite
+def decimals_and_digits(draw: st.DrawFn) -> tuple[list[Decimal], tuple[int, int], tuple[int, int]]:
+    """Decimals of any width, their digits, and others: precision and scale."""
+    source, target = (
+        draw(st.integers(1, 76).flatmap(lambda p: st.tuples(st.just(p), st.integers(0, p)))) for _ in range(2)
+    )
+    units = draw(st.lists(st.integers(0, source[0]).flatmap(lambda n: st.integers(-(10**n) + 1, 10**n - 1))))
+    with localcontext() as context:
+        context.prec = 80
+        return [Decimal(unit).scaleb(-source[1]) for unit in units], source, target
+
+
+def decimal_type(precision: int, scale: int) -> pa.DataType:
+    return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+
+
+# Arrow's own casts make other numbers of these, without an error.
+WRAPPED = [
+    ([Decimal("68.986")], (6, 3), (38, 38)),
+    ([Decimal("-8798453344000805034321958755.799")], (31, 3), (38, 24)),
+    ([Decimal(10**75)], (76, 0), (76, 70)),
+]
+
+
+@given(decimals_and_digits())
+@example(WRAPPED[0])
+@example(WRAPPED[1])
+@example(WRAPPED[2])
+@settings(max_examples=300)
+def test_decimals_of_any_width_and_their_texts(
+    case: tuple[list[Decimal], tuple[int, int], tuple[int, int]],
+) -> None:
+    values, source, digits = case
+    with localcontext() as context:
+        context.prec = 160
+        expected = [v if fits(v, *digits) else ValueError for v in values]
+        check(to(values, decimal_type(*digits), decimal_type(*source)), expected)
+        check(to([format(v, "f") for v in values], decimal_type(*digits), pa.string()), expected)
 
 
 @given(st.lists(DECIMALS))
