@@ -12,17 +12,21 @@ from typing import Any
 import pytest
 
 from airflow_provider_flinkx import exceptions
+from airflow_provider_flinkx.clusters.session import SessionCluster
+from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline.planning import plan
 from airflow_provider_flinkx.pipeline.report import Counters
 from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync, shared_state
 from airflow_provider_flinkx.plugins.base import RunContext, Split
 from airflow_provider_flinkx.plugins.registry import schema_of
+from tests.flink_cluster import FlinkCluster
 from tests.running import run_job
-from tests.servers import Database, PostgresDatabase
+from tests.servers import Database, PostgresDatabase, await_condition
 
 ACCOUNTS = 400
 CENTS = 100 * ACCOUNTS
+MANY = 40_000
 
 
 @pytest.fixture(params=["postgres", "mariadb"])
@@ -50,9 +54,7 @@ def accounts(server: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     return made
 
 
-def new_run(
-    database: Database, *, consistent: bool = True, channels: int = 1, key: str = "a-run", **writer: Any
-) -> Run:
+def document(database: Database, *, consistent: bool = True, channels: int = 1, **writer: Any) -> dict[str, Any]:
     scheme = database.jdbc_scheme
     login = {"username": database.user, "password": database.password, "column": ["id", "cents"]}
     read = {"connection": [{"jdbcUrl": [database.jdbc_url], "table": ["source"]}], "consistent": consistent}
@@ -61,9 +63,12 @@ def new_run(
         "reader": {"name": f"{scheme}reader", "parameter": {**login, **read}},
         "writer": {"name": f"{scheme}writer", "parameter": {**login, **write}},
     }
-    document = {"job": {"setting": {"speed": {"channel": channels}}, "content": [content]}}
-    job = validate(document, schema_of=schema_of).job
-    return Run(job, RunContext(key, uuid.uuid4().hex[:12], channels=channels))
+    return {"job": {"setting": {"speed": {"channel": channels}}, "content": [content]}}
+
+
+def new_run(database: Database, *, channels: int = 1, **others: Any) -> Run:
+    job = validate(document(database, channels=channels, **others), schema_of=schema_of).job
+    return Run(job, RunContext("a-run", uuid.uuid4().hex[:12], channels=channels))
 
 
 def messages_of(run: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -155,6 +160,25 @@ def writing(database: Database) -> Iterator[list[int]]:
     finally:
         end.set()
         thread.join()
+
+
+def test_all_workers_of_a_cluster_read_the_snapshot(postgres: Database, flink_cluster: FlinkCluster) -> None:
+    """The plan and four channels, in the Python workers of four slots on two TaskManagers."""
+    database = postgres.fresh_database()
+    database.execute(
+        f"create table source as select n::bigint as id, 100::bigint as cents from generate_series(0, {MANY - 1}) n",
+        "alter table source add primary key (id)",
+        "create table target (id bigint, cents bigint)",
+    )
+    cluster = SessionCluster(ClusterSettings(mode="standalone", rest_addresses=flink_cluster.rest_addresses))
+    with writing(database):
+        started = cluster.start(document(database, channels=4), job_key=f"consistent-{uuid.uuid4().hex[:8]}")
+        cluster.wait(started.job_id)
+    report = cluster.result(started.job_id)
+    assert report["splits"] > 4
+    assert sums(database) == (MANY, 100 * MANY)
+    idle = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    await_condition(lambda: database.query(idle) == [(0,)], 20, "the snapshot's transaction has ended")
 
 
 def test_a_snapshot_whose_holder_is_gone_fails_the_job(postgres_database: Database) -> None:
