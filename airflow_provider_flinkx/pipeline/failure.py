@@ -12,6 +12,8 @@ _PYTHON_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t]
 _LOST_TASK_MANAGER = re.compile(
     r"TaskManager with id (?P<id>\S+) (?:is no longer reachable|timed out)|by remote task manager '(?P<address>[^' ]+)"
 )
+#: A TaskManager has freed the slots of its dead JobManager while the job was about to run again.
+_LET_GO = re.compile(r"TaskExecutor \S+ has no more allocated slots for job")
 #: What Beam says when the other end of its connection is gone.
 _LOST_WORKER = re.compile(r"BeamPythonFunctionRunner.*StatusRuntimeException: CANCELLED", re.DOTALL)
 _GO_ON = "try again with the same job key to go on"
@@ -47,6 +49,8 @@ def _cause(text: str) -> str:
     if lost := _LOST_TASK_MANAGER.search(text):
         where = lost["id"] or lost["address"]
         return f"the TaskManager {where} was lost (killed, out of memory, or its machine is gone); {_GO_ON}"
+    if _LET_GO.search(text):
+        return f"a TaskManager had let go of the job when another JobManager took over; {_GO_ON}"
     if raised := _PYTHON_TRACEBACK.findall(text):
         return str(raised[-1])
     if _LOST_WORKER.search(text):

@@ -168,6 +168,10 @@ KILLED_JOB_MANAGER = (
     r"Flink at http://127.0.0.1:\d+ does not know the job \w+ \(any more\): a JobManager without high availability "
     "forgets its jobs when it ends. How far the job came is unknown; try again with the same job key"
 )
+LET_GO = (
+    "the Flink job failed: a TaskManager had let go of the job when another JobManager took over; "
+    "try again with the same job key to go on"
+)
 Strike = Callable[[FlinkCluster], None]
 
 
@@ -290,15 +294,19 @@ def jobs_of(cluster: FlinkCluster, key: str) -> int:
 def test_the_leading_job_manager_dies(
     flink_ha_cluster: FlinkCluster, sync: TableSync, key: str, exactly_once: bool
 ) -> None:
-    """Its successor runs the job again from its beginning: with a ledger it goes on."""
+    """Its successor runs the job again from its beginning, and with a ledger it goes on; or Flink gives it up."""
+    setting = {} if exactly_once else {"exactlyOnce": False}
     with nothing_left(flink_ha_cluster):
         flink_ha_cluster.repair()
-        first = begun(session(flink_ha_cluster), sync, key, **({} if exactly_once else {"exactlyOnce": False}))
-        leader = await_condition(flink_ha_cluster.leader, 5, "a leader")
+        first = begun(session(flink_ha_cluster), sync, key, **setting)
+        leader = flink_ha_cluster.leader()
+        assert leader is not None
         before = sync.written()
         flink_ha_cluster.job_managers[leader].kill()
-        report = first.end().report
-    assert report is not None, first.error
+        first.end()
+        if first.error is not None:
+            assert re.fullmatch(LET_GO, str(first.error)), first.error
+        report = first.report or next_try(flink_ha_cluster, sync, key, **setting)
     assert figures(report) == FINISHED
     after = sync.content()
     _LOG.info("%d rows before, in the end %s", before, after)
@@ -365,7 +373,8 @@ def test_more_channels_than_slots(cluster: FlinkCluster, sync: TableSync, key: s
     document["job"]["setting"]["speed"]["channel"] = cluster.slots + 1
     with pytest.raises(SlotTimeoutError) as caught:
         session(cluster, slot_timeout=1).run(document, job_key=key)
-    assert str(caught.value) == (
-        "the cluster had no free slots for the job in 1 s, so it was cancelled: "
-        "add TaskManagers or slots, lower speed.channel, or raise the slot timeout"
+    # Flink gives up by itself where it knows all its TaskManagers.
+    text = (
+        "the cluster had no free slots for the job (in 1 s|for as long as Flink waits).*: add TaskManagers or slots, .*"
     )
+    assert re.fullmatch(text, str(caught.value))

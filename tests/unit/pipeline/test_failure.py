@@ -69,6 +69,16 @@ def test_a_lost_process_is_named(text: str, reason: str) -> None:
     assert said.endswith("; try again with the same job key to go on")
 
 
+def test_a_job_that_a_task_manager_let_go() -> None:
+    cause = (
+        "FlinkExpectedException: TaskExecutor pekko.tcp://flink@h:1/user/rpc/taskmanager_0 has no more allocated slots"
+    )
+    said = str(failure.decode(f"JobException: suppressed\n\tat a.b(c)\nCaused by: {cause} for job fb573c40.\n"))
+    assert said.startswith(
+        "the Flink job failed: a TaskManager had let go of the job when another JobManager took over"
+    )
+
+
 def test_a_job_that_got_no_slots() -> None:
     cause = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: Could not acquire resources."
     error = failure.decode(f"org.apache.flink.runtime.JobException: suppressed\n\tat a.b(c)\nCaused by: {cause}\n")
