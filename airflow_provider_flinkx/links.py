@@ -16,12 +16,14 @@ class FlinkJobLink(BaseOperatorLink):  # type: ignore[misc]
 
     name = "Flink job"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - the signature is Airflow's
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The job's address, or nothing.
 
         Airflow 2 asks in the web server; Airflow 3 in the worker when the task's process ends.
         """
         url = None
+        if getattr(operator, "runs_locally", False):  # Airflow 3 would log the missing XCom as an error
+            return ""
         with contextlib.suppress(Exception):  # a page of Airflow must not break for a link
             url = XCom.get_value(key=FLINK_JOB_URL, ti_key=ti_key)
         return url or ""

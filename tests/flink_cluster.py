@@ -216,6 +216,8 @@ def _settings(folder: Path, rest_port: int, slots: int) -> dict[str, object]:
         "taskmanager.memory.jvm-metaspace.size": f"{_METASPACE}m",
         "taskmanager.memory.jvm-overhead.min": "192m",
         "taskmanager.memory.jvm-overhead.max": "192m",
+        # Jobs wait for slots; otherwise they would only in the first minutes of the cluster.
+        "resourcemanager.standalone.start-up-time": "1 d",
         "heartbeat.interval": "1 s",
         "heartbeat.timeout": "10 s",
         "metrics.fetcher.update-interval": "1 s",

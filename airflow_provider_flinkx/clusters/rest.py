@@ -157,6 +157,10 @@ class FlinkRest:
         """The JobManager's class path, as one text."""
         return str((await self.get("/jobmanager/environment")).get("classpath", ""))
 
+    async def configuration(self) -> dict[str, str]:
+        """The settings that the JobManager was started with."""
+        return {setting["key"]: setting["value"] for setting in await self.get("/jobmanager/config")}
+
     async def submit(self, compiled: CompiledJob) -> None:
         """Upload a job and start it."""
         body = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from airflow_provider_flinkx.pipeline import failure, marks
 
 POLL_SECONDS = 2.0
 _STALE_SECONDS = 15
-_NO_SLOTS = "NoResourceAvailableException"
 Result = TypeVar("Result")
 Question = Callable[[FlinkRest], Awaitable[Result]]
 
@@ -273,10 +273,6 @@ class SessionCluster:
         if state == "CANCELED":
             raise exceptions.JobCancelledError("the job was cancelled")
         error = failure.decode(await _text(rest.failure_text, job_id, "\n"))
-        if _NO_SLOTS in str(error):  # a standalone cluster waits only within `resourcemanager.standalone.start-up-time`
-            raise exceptions.SlotTimeoutError(
-                "the cluster had too few free slots for the job, and waited for none: try again, or add TaskManagers"
-            )
         if error.report is not None:
             error.report = self._complete(error.report, job_id)
         raise error
@@ -284,9 +280,33 @@ class SessionCluster:
     def _complete(self, report: Mapping[str, Any], job_id: str) -> dict[str, Any]:
         return {**report, "jobId": job_id, "cluster": self.settings.mode}
 
+    def _await_slots(self, needed: int) -> ClusterOverview:
+        """Wait until a standalone cluster has slots for the job, if it would refuse the job without them."""
+        started = time.monotonic()
+        while True:
+            overview = run_coroutine(self._reachable(lambda rest: rest.overview()))
+            waited = time.monotonic() - started
+            if waited < POLL_SECONDS:
+                self._log(f"Flink {overview.version}, {overview.free_slots} of {overview.slots} slots free.")
+                if overview.free_slots >= needed or self.settings.mode != "standalone" or self._queues_jobs():
+                    return overview
+                self._log(f"The job needs {needed}: waiting for them, at most {self.settings.slot_timeout:g} s.")
+            elif overview.free_slots >= needed:
+                return overview
+            elif waited > self.settings.slot_timeout:
+                raise exceptions.SlotTimeoutError(
+                    f"the cluster had {overview.free_slots} of {needed} slots free for the job after "
+                    f"{self.settings.slot_timeout:g} s: add TaskManagers or slots, or lower speed.channel"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _queues_jobs(self) -> bool:
+        """Whether a standalone cluster lets jobs wait for slots, which it does for this time after its start only."""
+        settings = run_coroutine(self._reachable(lambda rest: rest.configuration()))
+        return "resourcemanager.standalone.start-up-time" in settings
+
     def _submit(self, document: Mapping[str, Any], job_key: str, warnings: Sequence[str], take_finished: bool) -> str:
-        overview = run_coroutine(self._reachable(lambda rest: rest.overview()))
-        self._log(f"Flink {overview.version}, {overview.free_slots} of {overview.slots} slots free.")
+        overview = self._await_slots(channels_of(document))
         brings_jar = "flink-python" not in run_coroutine(self._reachable(lambda rest: rest.class_path()))
         with tempfile.TemporaryDirectory(prefix="flinkx-", ignore_cleanup_errors=True) as folder:
             request = {
@@ -326,6 +346,12 @@ async def _submit_once(rest: FlinkRest, compiled: CompiledJob) -> None:
             await rest.job(compiled.job_id)
         except exceptions.JobLostError:
             raise error from None
+
+
+def channels_of(document: Mapping[str, Any]) -> int:
+    """`setting.speed.channel` of a valid job: as many slots it takes."""
+    speed = (document["job"].get("setting") or {}).get("speed") or {}
+    return int(speed.get("channel") or 1)
 
 
 def _locate(settings: ClusterSettings) -> Located:

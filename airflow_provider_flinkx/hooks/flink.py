@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,13 +37,17 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
     Args:
         flink_conn_id: id of the connection; a missing `flink_default` means local mode with defaults.
         mode: overrides the connection's mode.
+        application_id: overrides the connection's YARN application.
     """
 
     conn_name_attr: ClassVar[str] = "flink_conn_id"
 
-    def __init__(self, flink_conn_id: str = "flink_default", mode: str | None = None) -> None:
+    def __init__(
+        self, flink_conn_id: str = "flink_default", mode: str | None = None, application_id: str | None = None
+    ) -> None:
         super().__init__(flink_conn_id)
         self.mode = mode
+        self.application_id = application_id
         self._running: LocalCluster | SessionCluster | None = None
 
     def run(
@@ -125,6 +130,8 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
             JobFileError: when the connection or `mode` names something that there is not.
         """
         settings = cluster_settings(self.values(), self.mode)
+        if self.application_id is not None:
+            settings = replace(settings, application_id=self.application_id)
         if settings.mode == "local":
             return LocalCluster(settings.python, settings.flink, log=self._debug)
         return SessionCluster(settings, log=lambda line: self.log.info("%s", line), debug=self._debug)

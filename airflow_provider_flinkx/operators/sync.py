@@ -80,6 +80,7 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         self.flink_conn_id = flink_conn_id
         self.mode = mode
         self.deferrable = deferrable
+        self.runs_locally = False
         self._left_job_key: str | None = None
         # The rendered job, passwords included; it is never stored.
         self.document: Mapping[str, Any] | None = None
@@ -142,6 +143,7 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         try:
             if event["error"]:
                 raise from_json(event["error"])
+            self.hook.application_id = event["application_id"]
             assert self.hook.session is not None, "the connection was that of a cluster when the task was deferred"
             report = self.hook.session.result(event["job_id"])
         except FlinkXError as error:
@@ -171,6 +173,7 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
             self.hook.cancel()
 
     def _run_locally(self, instance: Any) -> dict[str, Any]:
+        self.runs_locally = True
         if self.deferrable:
             self.log.info("The task is not deferred: in local mode the job runs in the worker.")
         assert self.document is not None, "the job is rendered before it is executed"
@@ -190,7 +193,9 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         push_job_url(instance, session.job_url(job_id))
         if not session.wait(job_id, ProgressLog(self.log), GRACE_SECONDS if self.deferrable else None):
             self.defer(
-                trigger=FlinkXSyncTrigger(self.flink_conn_id, self.mode, job_id),
+                trigger=FlinkXSyncTrigger(
+                    self.flink_conn_id, self.mode, job_id, application_id=session.settings.application_id
+                ),
                 method_name=self.execute_complete.__name__,
                 timeout=self._time_left(instance),
             )

@@ -23,7 +23,7 @@ POLL_SECONDS = 10.0
 class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
     """Waits until a Flink job has ended, then fires once; also when it cannot wait any longer.
 
-    The event is `{"job_id": ..., "error": None or exceptions.to_json}`. A job that ended without success is no
+    The event is `{"job_id": ..., "application_id": ..., "error": None or exceptions.to_json}`. A job that ended without success is no
     error here: who takes the event asks for the result.
 
     The Flink job is cancelled when a user ended the task (marked or cleared it), not when the triggerer restarts.
@@ -33,20 +33,29 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
         mode: overrides the connection's mode.
         job_id: Flink's id.
         interval: seconds between two looks, and before the first.
+        application_id: the YARN application that the job is in, where the connection leaves several to choose from.
     """
 
-    def __init__(self, flink_conn_id: str, mode: str | None, job_id: str, interval: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        flink_conn_id: str,
+        mode: str | None,
+        job_id: str,
+        interval: float = POLL_SECONDS,
+        application_id: str | None = None,
+    ) -> None:
         super().__init__()
         self.flink_conn_id = flink_conn_id
         self.mode = mode
         self.job_id = job_id
         self.interval = interval
+        self.application_id = application_id
         self._cluster: SessionCluster | None = None
         self._has_fired = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What Airflow keeps of the trigger; nothing in it is secret."""
-        kept = ("flink_conn_id", "mode", "job_id", "interval")
+        kept = ("flink_conn_id", "mode", "job_id", "interval", "application_id")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in kept}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -58,7 +67,7 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
         finally:
             waiting.cancel()
         self._has_fired = True
-        yield TriggerEvent({"job_id": self.job_id, "error": error})
+        yield TriggerEvent({"job_id": self.job_id, "application_id": self.application_id, "error": error})
 
     async def _wait(self) -> dict[str, Any] | None:
         """Wait until the job has ended; what kept from waiting, if anything did."""
@@ -84,7 +93,7 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
 
     async def _connected(self) -> SessionCluster:
         if self._cluster is None:
-            hook = FlinkClusterHook(self.flink_conn_id, self.mode)
+            hook = FlinkClusterHook(self.flink_conn_id, self.mode, self.application_id)
             # Airflow 3 refuses to give a connection to the triggerer's event loop itself.
             cluster = await sync_to_async(hook.cluster)()
             assert isinstance(cluster, SessionCluster), "only jobs on such clusters are deferred"

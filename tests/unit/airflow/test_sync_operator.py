@@ -197,6 +197,8 @@ def test_a_retry_is_told_from_the_first_try_after_a_clear(try_number, max_tries,
 class Session:
     """A cluster in which a job takes longer than the worker waits."""
 
+    settings = SimpleNamespace(application_id="a")
+
     def __init__(self):
         self.ended = []
 
@@ -233,7 +235,7 @@ def test_a_deferred_task_keeps_nothing_secret_and_the_rest_of_its_time():
         operator.execute({"ti": instance})
     path, kept = deferred.value.trigger.serialize()
     assert path == "airflow_provider_flinkx.triggers.sync.FlinkXSyncTrigger"
-    assert kept == {"flink_conn_id": "f", "mode": "yarn", "job_id": "j", "interval": 10.0}
+    assert kept == {"flink_conn_id": "f", "mode": "yarn", "job_id": "j", "interval": 10.0, "application_id": "a"}
     assert deferred.value.method_name == "execute_complete"
     assert timedelta(seconds=50) < deferred.value.timeout <= timedelta(seconds=60)
     assert instance.pushed["flink_job_url"] == "http://flink/#/j"
@@ -243,7 +245,7 @@ def test_deferred_and_not_end_alike():
     operator, instance, _ = on_a_cluster(deferrable=False)
     waited = operator.execute({"ti": instance})
     resumed_operator, resumed, _ = on_a_cluster(deferrable=True)
-    event = {"job_id": "j", "error": None}
+    event = {"job_id": "j", "application_id": None, "error": None}
     assert resumed_operator.resume_execution("execute_complete", {"event": event}, {"ti": resumed}) == waited
     assert resumed.pushed.items() <= instance.pushed.items()
 
@@ -252,7 +254,7 @@ def test_the_triggers_error_is_raised_as_in_the_worker():
     operator, instance, _ = on_a_cluster(deferrable=True)
     error = to_json(with_report(ErrorLimitExceededError("8 rows were rejected")))
     with pytest.raises(AirflowFailException, match="8 rows were rejected"):
-        operator.execute_complete({"ti": instance}, {"job_id": "j", "error": error})
+        operator.execute_complete({"ti": instance}, {"job_id": "j", "application_id": None, "error": error})
     assert instance.pushed["return_value"] == RETURNED
 
 

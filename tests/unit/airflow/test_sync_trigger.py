@@ -59,14 +59,16 @@ async def stopped(trigger):
 
 
 def test_it_is_made_again_from_what_it_keeps():
-    path, kept = FlinkXSyncTrigger("f", "yarn", "j", 12.5).serialize()
+    path, kept = FlinkXSyncTrigger("f", "yarn", "j", 12.5, "application_1_2").serialize()
     assert path == f"{FlinkXSyncTrigger.__module__}.FlinkXSyncTrigger"
     again = FlinkXSyncTrigger(**json.loads(json.dumps(kept)))
     assert again.serialize() == (path, kept)
 
 
 def test_the_end_of_the_job_is_one_event(monkeypatch):
-    assert asyncio.run(events_of(trigger_on(Cluster(), monkeypatch))) == [{"job_id": "j", "error": None}]
+    assert asyncio.run(events_of(trigger_on(Cluster(), monkeypatch))) == [
+        {"job_id": "j", "application_id": None, "error": None}
+    ]
 
 
 def test_a_failure_is_an_event_that_can_be_raised_again(monkeypatch):
