@@ -27,7 +27,7 @@ from tests.conftest import or_skip
 from tests.faults.cutting_relay import CuttingRelay
 from tests.faults.table_sync import Content, TableSync, Try
 from tests.flink_cluster import FlinkCluster
-from tests.processes import java_of, python_workers
+from tests.processes import python_workers, session_members
 from tests.servers import Database, PostgresDatabase, Server, await_condition, killable_mariadb, killable_postgres
 
 SEED = int(os.environ.get("FLINKX_TEST_SEED", "20241122"))
@@ -87,8 +87,10 @@ class Scene:
 
 
 def kill_jvm(scene: Scene) -> None:
-    """Of the tasks: local mode has no other worker."""
-    os.kill(java_of(scene.running._driver._process.pid), signal.SIGKILL)
+    """Of the tasks: local mode has no other worker. It may have ended, a moment before its driver."""
+    for pid, program in session_members(scene.running._driver._process.pid).items():
+        if program == "java":
+            os.kill(pid, signal.SIGKILL)
 
 
 def kill_driver(scene: Scene) -> None:
