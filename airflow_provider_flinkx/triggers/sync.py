@@ -23,8 +23,8 @@ POLL_SECONDS = 10.0
 class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
     """Waits until a Flink job has ended, then fires once; also when it cannot wait any longer.
 
-    The event is `{"job_id": ..., "application_id": ..., "error": None or exceptions.to_json}`. A job that ended without success is no
-    error here: who takes the event asks for the result.
+    The event is `{"job_id": ..., "application_id": ..., "error": None or exceptions.to_json}`. A job that ended
+    without success is no error here: who takes the event asks for the result.
 
     The Flink job is cancelled when a user ended the task (marked or cleared it), not when the triggerer restarts.
 
