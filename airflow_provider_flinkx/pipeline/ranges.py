@@ -27,22 +27,18 @@ def needs_ledger(run: Run, writer: Writer) -> bool:
     """Whether the run is right only with a ledger in the target.
 
     Raises:
-        JobInvalidError: it is, and the job or the target has none; or the location is kept in Airflow, which is not
-            there.
+        JobInvalidError: it is, and the job or the target has none.
     """
-    settings = settings_of(run)
-    if settings is None:
+    if settings_of(run) is None:
         return False
-    if settings["state"] == "airflow" and not settings.get("range"):
-        raise JobInvalidError([f"{_PATH}.state: 'airflow' works in an Airflow task only; use 'target' here"])
-    if settings["state"] == "target" and not writer.keeps_ledger:
+    if not writer.keeps_ledger:
         name = run.job.content.writer.name
-        raise JobInvalidError([f"{_PATH}.state: {name} cannot keep a location; use 'airflow'"])
+        raise JobInvalidError([f"{_PATH}: {name} cannot keep a location; use increColumn and startLocation"])
     if writer.empties_target:
         raise JobInvalidError([f"{_PATH}: adds to the target; leave out saveMode, or use increColumn"])
-    if writer.keeps_ledger and run.job.setting.exactly_once is False:
+    if run.job.setting.exactly_once is False:
         raise JobInvalidError([f"{_PATH}: needs the ledger, which job.setting.exactlyOnce switches off"])
-    return writer.keeps_ledger
+    return True
 
 
 def enter(run: Run, reader: Reader, ledger: Ledger) -> str | None:
@@ -56,8 +52,6 @@ def enter(run: Run, reader: Reader, ledger: Ledger) -> str | None:
     settings = settings_of(run)
     if settings is None:
         return None
-    if settings["state"] == "airflow":
-        return str(settings["range"])
     source = settings.get("name") or reader.source_identity()
     location = ledger.location(source, str(reader.parameter.get("startLocation") or ""))
     if _has_finished(run, location):
