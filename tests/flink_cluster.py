@@ -165,6 +165,25 @@ def flink_cluster(
         yield cluster
 
 
+@contextlib.contextmanager
+def more_task_managers(cluster: FlinkCluster, count: int) -> Iterator[None]:
+    """Further TaskManagers beside those of the cluster; they end with the block.
+
+    Args:
+        cluster: started by `flink_cluster`.
+        count: how many; each with as many slots as its others.
+    """
+    with contextlib.ExitStack() as stack:
+        start = _Starter(flink_home(), cluster.conf_folder.parent, stack, ())
+        known = len(cluster.task_managers)
+        for index in range(known, known + count):
+            last = start.task_manager(index)
+        last.process.await_ready(
+            lambda: (cluster.get("/overview") or {}).get("taskmanagers") == known + count, "further TaskManagers"
+        )
+        yield
+
+
 def flink_home() -> Path:
     """Folder of the Flink distribution inside the apache-flink package."""
     found = importlib.util.find_spec("pyflink")

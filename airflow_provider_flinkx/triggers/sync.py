@@ -18,6 +18,8 @@ from airflow_provider_flinkx.triggers.deferral import HAS_ON_KILL, waits_for
 #: Airflow fails a task whose trigger fires within some five seconds of the deferral: its scheduler then takes the end
 #: of the deferring process for the end of the task. So a trigger rests before it looks for the first time.
 POLL_SECONDS = 10.0
+#: Held here until they are done: the event loop alone would let them go.
+_CANCELLING: set[asyncio.Future[None]] = set()
 
 
 class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
@@ -50,7 +52,7 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
         self.job_id = job_id
         self.interval = interval
         self.application_id = application_id
-        self._cluster: SessionCluster | None = None
+        self._connecting: asyncio.Future[SessionCluster] | None = None
         self._has_fired = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -82,9 +84,16 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
     async def on_kill(self) -> None:
         """Cancel the job: a user ended the task. Airflow calls this since 3.3."""
         if not self._has_fired:
-            cluster = await self._connected()
-            self.log.info("The task was ended: cancelling the Flink job %s.", self.job_id)
-            await cluster.cancel_job(self.job_id)
+            # Airflow cancels this too, when it looks again a second later and the trigger is still there.
+            cancelling = asyncio.ensure_future(self._cancel_job())
+            _CANCELLING.add(cancelling)
+            cancelling.add_done_callback(_CANCELLING.discard)
+            await asyncio.shield(cancelling)
+
+    async def _cancel_job(self) -> None:
+        cluster = await self._connected()
+        self.log.info("The task was ended: cancelling the Flink job %s.", self.job_id)
+        await cluster.cancel_job(self.job_id)
 
     async def cleanup(self) -> None:
         """The same in Airflow before 3.3, where this is called at a restart of the triggerer too."""
@@ -92,10 +101,14 @@ class FlinkXSyncTrigger(BaseTrigger):  # type: ignore[misc]
             await self.on_kill()
 
     async def _connected(self) -> SessionCluster:
-        if self._cluster is None:
-            hook = FlinkClusterHook(self.flink_conn_id, self.mode, self.application_id)
-            # Airflow 3 refuses to give a connection to the triggerer's event loop itself.
-            cluster = await sync_to_async(hook.cluster)()
-            assert isinstance(cluster, SessionCluster), "only jobs on such clusters are deferred"
-            self._cluster = cluster
-        return self._cluster
+        # Asking Airflow for a connection must not be given up halfway: who asks next would not get an answer.
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> SessionCluster:
+        hook = FlinkClusterHook(self.flink_conn_id, self.mode, self.application_id)
+        # Airflow 3 refuses to give a connection to the triggerer's event loop itself.
+        cluster = await sync_to_async(hook.cluster)()
+        assert isinstance(cluster, SessionCluster), "only jobs on such clusters are deferred"
+        return cluster

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.airflow.scheduler.services import AirflowServices
-from tests.flink_cluster import FlinkCluster
+from tests.flink_cluster import FlinkCluster, more_task_managers
 from tests.servers import PostgresDatabase, await_condition
 
 DAG = "cluster_jobs"
@@ -102,7 +102,8 @@ def run(
         f"INSERT INTO numbers SELECT n, 'name ' || n FROM generate_series(1, {ROWS}) n",
         *(f"CREATE TABLE {task_id} (id bigint, name text)" for task_id in TASKS),
     )
-    with contextlib.closing(Gates(target)) as gates:
+    # Eight jobs wait at their gates at once, and each keeps its slot.
+    with contextlib.closing(Gates(target)) as gates, more_task_managers(shared_flink_cluster, 2):
         airflow_with_flink.await_dag(DAG)
         airflow_with_flink.command("dags", "trigger", DAG)
         yield ClusterRun(airflow_with_flink, shared_flink_cluster, target, gates)

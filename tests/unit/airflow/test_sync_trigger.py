@@ -40,7 +40,12 @@ def trigger_on(cluster, monkeypatch, deferred=True):
 
     monkeypatch.setattr(sync, "waits_for", waits_for)
     trigger = FlinkXSyncTrigger("f", None, "j", interval=0)
-    trigger._cluster = cluster
+    if cluster is not None:
+
+        async def connect():
+            return cluster
+
+        trigger._connect = connect
     return trigger
 
 
@@ -87,16 +92,16 @@ def test_a_connection_that_is_gone_is_an_event_too(monkeypatch):
 @pytest.mark.parametrize("has_on_kill", [False, True])
 def test_a_restart_of_the_triggerer_cancels_nothing(monkeypatch, has_on_kill):
     monkeypatch.setattr(sync, "HAS_ON_KILL", has_on_kill)
-    trigger = trigger_on(Cluster("never"), monkeypatch, deferred=True)
-    asyncio.run(stopped(trigger))
-    assert trigger._cluster.cancelled == []
+    cluster = Cluster("never")
+    asyncio.run(stopped(trigger_on(cluster, monkeypatch, deferred=True)))
+    assert cluster.cancelled == []
 
 
 def test_before_on_kill_the_state_of_the_task_tells_that_a_user_ended_it(monkeypatch):
     monkeypatch.setattr(sync, "HAS_ON_KILL", False)
-    trigger = trigger_on(Cluster("never"), monkeypatch, deferred=False)
-    asyncio.run(stopped(trigger))
-    assert trigger._cluster.cancelled == ["j"]
+    cluster = Cluster("never")
+    asyncio.run(stopped(trigger_on(cluster, monkeypatch, deferred=False)))
+    assert cluster.cancelled == ["j"]
 
 
 def test_the_word_that_a_user_ended_the_task_is_never_lost(monkeypatch):
@@ -121,14 +126,31 @@ def test_the_word_that_a_user_ended_the_task_is_never_lost(monkeypatch):
 
 
 def test_on_kill_cancels(monkeypatch):
-    trigger = trigger_on(Cluster("never"), monkeypatch)
-    asyncio.run(trigger.on_kill())
-    assert trigger._cluster.cancelled == ["j"]
+    cluster = Cluster("never")
+    asyncio.run(trigger_on(cluster, monkeypatch).on_kill())
+    assert cluster.cancelled == ["j"]
+
+
+def test_on_kill_cancels_although_it_is_cancelled_itself(monkeypatch):
+    cluster = Cluster("never")
+    trigger = trigger_on(cluster, monkeypatch)
+
+    async def cancelled():
+        ending = asyncio.create_task(trigger.on_kill())
+        await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        while not cluster.cancelled:
+            await asyncio.sleep(0)
+
+    asyncio.run(cancelled())
 
 
 def test_what_has_fired_cancels_nothing(monkeypatch):
     monkeypatch.setattr(sync, "HAS_ON_KILL", False)
-    trigger = trigger_on(Cluster(), monkeypatch, deferred=False)
+    cluster = Cluster()
+    trigger = trigger_on(cluster, monkeypatch, deferred=False)
 
     async def fired_and_stopped():
         await events_of(trigger)
@@ -136,4 +158,4 @@ def test_what_has_fired_cancels_nothing(monkeypatch):
         await trigger.on_kill()
 
     asyncio.run(fired_and_stopped())
-    assert trigger._cluster.cancelled == []
+    assert cluster.cancelled == []
