@@ -386,7 +386,7 @@ def test_a_timestamp_beside_infinity_is_spelled_as_without(left: Database, right
 
     moved = move(reader(left, "t"), writer(right, "t"))
 
-    assert [tuple(reject.row.values()) for reject in moved.rejects] == [
+    assert sorted(tuple(reject.row.values()) for reject in moved.rejects) == [
         (1, "2024-07-01 12:00:00.5+00:00", "2024-07-01 12:00:00", "2024-07-01"),
         (2, "infinity", "infinity", "infinity"),
         (3, "20240-07-01 12:00:00.25+00:00", "-infinity", "20240-07-01"),
