@@ -31,7 +31,7 @@ from airflow_provider_flinkx.plugins.relational.fitting import (
     too_many_digits,
     with_texts,
 )
-from airflow_provider_flinkx.plugins.relational.merge import Merge
+from airflow_provider_flinkx.plugins.relational.merge import Merge, merge_of
 from airflow_provider_flinkx.plugins.relational.writer import RelationalSplitWriter, RelationalWriter
 
 #: Parameter marks and rows of one statement: few enough that a server compiles it fast.
@@ -79,29 +79,17 @@ class DB2Writer(RelationalWriter):
     def _merged(self, cursor: Any, available: Sequence[TargetColumn]) -> Merge | None:
         """The MERGE of `update` and `replace`; without a key rows are inserted (job.md §14)."""
         written = [column.name for column in self._columns]
-        keys: Sequence[Sequence[str]] = [
-            [self.database.column_name(name, written) for name in key] for key in self.update_keys
-        ]
-        if not keys:
-            keys = [key for key in self.database.unique_keys(cursor) if set(written).issuperset(key)]
-        if not keys:
-            return None
-        missing = sorted({name for key in keys for name in key} - set(written))
-        if missing:
-            raise self.database.error(
-                NotFoundError, f"updateKey: {', '.join(missing)} is not among the written columns"
-            )
         cleared = [
             column.name
             for column in available
             if self.mode == "replace" and column.nullable and column.name not in written
         ]
-        quote = self.database.quote
-        return Merge(
-            self.database.table,
-            [quote(name) for name in written],
-            [[quote(name) for name in key] for key in keys],
-            [quote(name) for name in cleared],
+        return merge_of(
+            self.database,
+            written,
+            self.update_keys,
+            lambda: self.database.unique_keys(cursor),
+            cleared=cleared,
             kept=(),
         )
 

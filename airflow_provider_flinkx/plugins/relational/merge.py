@@ -3,8 +3,11 @@
 # ruff: noqa: S608 -- SQL is made here of quoted names and parameter marks
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
+
+from airflow_provider_flinkx.exceptions import NotFoundError
+from airflow_provider_flinkx.plugins.relational.database import Database
 
 
 class Merge(NamedTuple):
@@ -45,3 +48,42 @@ class Merge(NamedTuple):
     def _same(key: Sequence[str]) -> str:
         condition = " AND ".join(f"T1.{column} = T2.{column}" for column in key)
         return f"({condition})"
+
+
+def merge_of(
+    database: Database,
+    written: Sequence[str],
+    update_keys: Sequence[Sequence[str]],
+    unique_keys: Callable[[], Sequence[Sequence[str]]],
+    *,
+    cleared: Sequence[str],
+    kept: Collection[str] | None = None,
+) -> Merge | None:
+    """The MERGE into the database's table; None where no key tells which row to overwrite, so that rows are inserted.
+
+    Args:
+        database: of the target.
+        written: names of the columns that are written.
+        update_keys: `updateKey` of the job (job.md §14).
+        unique_keys: asks for the table's own keys, which count without `updateKey` if all their columns are written.
+        cleared: see `Merge`.
+        kept: see `Merge`.
+
+    Raises:
+        NotFoundError: `updateKey` names a column that is not written.
+    """
+    keys: Sequence[Sequence[str]] = [[database.column_name(name, written) for name in key] for key in update_keys]
+    keys = keys or [key for key in unique_keys() if set(written).issuperset(key)]
+    if not keys:
+        return None
+    missing = sorted({name for key in keys for name in key} - set(written))
+    if missing:
+        raise database.error(NotFoundError, f"updateKey: {', '.join(missing)} is not among the written columns")
+    quote = database.quote
+    return Merge(
+        database.table,
+        [quote(name) for name in written],
+        [[quote(name) for name in key] for key in keys],
+        [quote(name) for name in cleared],
+        kept,
+    )
