@@ -15,13 +15,14 @@ __all__ = [
     "BaseOperatorLink",
     "Connection",
     "Context",
+    "Variable",
     "XCom",
     "conf",
     "mask_secret",
 ]
 
 try:
-    from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, Connection, Context
+    from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, Connection, Context, Variable
     from airflow.sdk.execution_time.xcom import XCom
     from airflow.sdk.log import mask_secret
 except ImportError:  # 2.11
@@ -29,6 +30,7 @@ except ImportError:  # 2.11
     from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.models.connection import Connection
     from airflow.models.dag import DAG
+    from airflow.models.variable import Variable
     from airflow.models.xcom import XCom
     from airflow.utils.context import Context
     from airflow.utils.log.secrets_masker import mask_secret

@@ -76,6 +76,10 @@ class ErrorLimitExceededError(FlinkXError):
     exit_code = 3
 
 
+class LocationMovedError(FlinkXError):
+    """Another run has moved the location of an incremental read meanwhile; its rows may be there twice."""
+
+
 class JobFailedError(FlinkXError):
     """The Flink job ended without success."""
 

@@ -190,6 +190,8 @@ def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
         problems.warn(f"{path}.connection[0].table", "is not read, because customSql is given")
     if reader.parameter.get("consistent") and reader.parameter.get("incremental"):
         problems.error(f"{path}.consistent", "cannot go with incremental: a run goes on in the splits of a failed one")
+    if reader.parameter.get("endLocation") and _object(reader.parameter, "incremental").get("state") == "target":
+        problems.error(f"{path}.endLocation", "cannot go with incremental, whose runs end at the greatest value")
     _check_increment_column(reader, f"{path}.increColumn", problems)
 
 

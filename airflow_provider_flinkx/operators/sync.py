@@ -15,6 +15,7 @@ from airflow_provider_flinkx.exceptions import (
     ErrorLimitExceededError,
     FlinkXError,
     JobFileError,
+    LocationMovedError,
     VersionMismatchError,
     from_json,
 )
@@ -22,6 +23,7 @@ from airflow_provider_flinkx.hooks.flink import FlinkClusterHook
 from airflow_provider_flinkx.hooks.progress import ProgressLog, summary
 from airflow_provider_flinkx.jobs.references import mask
 from airflow_provider_flinkx.links import FlinkJobLink, push_job_url
+from airflow_provider_flinkx.operators.location import KeptLocation, kept_location
 from airflow_provider_flinkx.operators.rendering import render_job
 from airflow_provider_flinkx.triggers.sync import FlinkXSyncTrigger
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_flinkx.compat import Context
 
 #: Errors that trying again does not mend.
-FINAL_ERRORS = (JobFileError, ErrorLimitExceededError, VersionMismatchError)
+FINAL_ERRORS = (JobFileError, ErrorLimitExceededError, LocationMovedError, VersionMismatchError)
 #: Parts of the report that are XComs of their own.
 SEPARATE_XCOMS = ("error_limit", "dirty_data")
 #: A job that ends within this many seconds is waited for in the worker.
@@ -130,16 +132,25 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         """
         instance = context["ti"]
         self.log.info("The job's key is %s.", job_key(instance))
+        assert self.document is not None, "the job is rendered before it is executed"
+        location = kept_location(self.document, instance)
         try:
+            document = self.document if location is None else location.begin(self.document)
             session = self.hook.session
-            report = self._run_locally(instance) if session is None else self._run_in(session, instance)
+            if session is None:
+                report = self._run_locally(document, instance)
+            else:
+                report = self._run_in(session, document, instance, location)
         except FlinkXError as error:
             self._fail(error, instance)
-        return self._finish(report, instance)
+        return self._finish(report, instance, location)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any], location_variable: str | None = None
+    ) -> dict[str, Any]:
         """Go on after the trigger's event, in a new process; ends as `execute` does."""
         instance = context["ti"]
+        location = KeptLocation(location_variable, instance.run_id) if location_variable else None
         try:
             if event["error"]:
                 raise from_json(event["error"])
@@ -148,7 +159,7 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
             report = self.hook.session.result(event["job_id"])
         except FlinkXError as error:
             self._fail(error, instance)
-        return self._finish(report, instance)
+        return self._finish(report, instance, location)
 
     def pre_execute(self, context: Context) -> None:
         """Note the job that a process before this one has left.
@@ -172,24 +183,22 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         else:
             self.hook.cancel()
 
-    def _run_locally(self, instance: Any) -> dict[str, Any]:
+    def _run_locally(self, document: Mapping[str, Any], instance: Any) -> dict[str, Any]:
         self.runs_locally = True
         if self.deferrable:
             self.log.info("The task is not deferred: in local mode the job runs in the worker.")
-        assert self.document is not None, "the job is rendered before it is executed"
         return self.hook.run(
-            self.document,
+            document,
             job_key=job_key(instance),
             on_progress=ProgressLog(self.log),
             take_finished=is_retry(instance, self.retries),
         )
 
-    def _run_in(self, session: SessionCluster, instance: Any) -> dict[str, Any]:
+    def _run_in(
+        self, session: SessionCluster, document: Mapping[str, Any], instance: Any, location: KeptLocation | None
+    ) -> dict[str, Any]:
         """Start the job, or attach to it, and wait for its end, here or in the triggerer."""
-        assert self.document is not None, "the job is rendered before it is executed"
-        job_id = self.hook.start(
-            self.document, job_key=job_key(instance), take_finished=is_retry(instance, self.retries)
-        )
+        job_id = self.hook.start(document, job_key=job_key(instance), take_finished=is_retry(instance, self.retries))
         push_job_url(instance, session.job_url(job_id))
         if not session.wait(job_id, ProgressLog(self.log), GRACE_SECONDS if self.deferrable else None):
             self.defer(
@@ -197,6 +206,7 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
                     self.flink_conn_id, self.mode, job_id, application_id=session.settings.application_id
                 ),
                 method_name=self.execute_complete.__name__,
+                kwargs={"location_variable": location.variable} if location is not None else None,
                 timeout=self._time_left(instance),
             )
         return session.result(job_id)
@@ -216,8 +226,14 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         except FlinkXError as error:
             self.log.error("The Flink job is not cancelled: %s", error)
 
-    def _finish(self, report: Mapping[str, Any], instance: Any) -> dict[str, Any]:
+    def _finish(self, report: Mapping[str, Any], instance: Any, location: KeptLocation | None) -> dict[str, Any]:
         self.log.info("The job has finished: %s.", summary(report))
+        if location is not None:
+            try:
+                location.move(report)
+            except FlinkXError as error:
+                error.report = report
+                self._fail(error, instance)
         return _push_parts(instance, report)
 
     def _fail(self, error: FlinkXError, instance: Any) -> NoReturn:

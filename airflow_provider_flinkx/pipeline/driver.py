@@ -35,6 +35,7 @@ from typing import Any, NoReturn, TextIO
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline import java_process, marks
+from airflow_provider_flinkx.pipeline.ranges import check_caller
 from airflow_provider_flinkx.pipeline.shipping import ship
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import RunContext
@@ -217,6 +218,7 @@ class Driver:
 
     def _run(self) -> Run:
         validation = validate(self.request.document, schema_of=schema_of)
+        check_caller(validation.job)
         context = RunContext(
             job_key=self.request.job_key,
             attempt=uuid.uuid4().hex[:12],

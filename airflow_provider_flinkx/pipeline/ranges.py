@@ -3,6 +3,8 @@
 A range of rows is planned once. Runs that overlap, and runs that come after one that failed, find the plan in the
 target's ledger and share its splits, so each split is written once whoever writes it. Whoever ends the range first
 moves the location; the next range begins there.
+
+With `state` `airflow` the location is the operator's: the job that it gives has the bounds of its rows.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.jobs.model import Job
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import Ledger, Location, Reader, Writer
 
@@ -29,13 +32,17 @@ def needs_ledger(run: Run, writer: Writer) -> bool:
     Raises:
         JobInvalidError: it is, and the job or the target has none.
     """
-    if settings_of(run) is None:
+    settings = settings_of(run)
+    if settings is None:
+        return False
+    if writer.empties_target:
+        raise JobInvalidError([f"{_PATH}: adds to the target; leave out saveMode, or use increColumn"])
+    if settings["state"] == "airflow":
+        _check_target_of_airflow(run, writer)
         return False
     if not writer.keeps_ledger:
         name = run.job.content.writer.name
-        raise JobInvalidError([f"{_PATH}: {name} cannot keep a location; use increColumn and startLocation"])
-    if writer.empties_target:
-        raise JobInvalidError([f"{_PATH}: adds to the target; leave out saveMode, or use increColumn"])
+        raise JobInvalidError([f"{_PATH}: {name} cannot keep a location; use state airflow, or increColumn"])
     if run.job.setting.exactly_once is False:
         raise JobInvalidError([f"{_PATH}: needs the ledger, which job.setting.exactlyOnce switches off"])
     return True
@@ -50,7 +57,7 @@ def enter(run: Run, reader: Reader, ledger: Ledger) -> str | None:
         ledger: of the run; its table is there.
     """
     settings = settings_of(run)
-    if settings is None:
+    if settings is None or settings["state"] == "airflow":
         return None
     source = settings.get("name") or reader.source_identity()
     location = ledger.location(source, str(reader.parameter.get("startLocation") or ""))
@@ -58,6 +65,26 @@ def enter(run: Run, reader: Reader, ledger: Ledger) -> str | None:
         return location.last_range
     reader.start_at(location.start)
     return location.range
+
+
+def check_caller(job: Job) -> None:
+    """A location that Airflow keeps is known to the operator only.
+
+    Raises:
+        JobInvalidError: the job came another way.
+    """
+    settings = job.content.reader.parameter.get("incremental")
+    if settings is not None and settings["state"] == "airflow" and "run" not in settings:
+        raise JobInvalidError(
+            [f"{_PATH}.state: airflow is for tasks of Airflow; use target, or increColumn with startLocation"]
+        )
+
+
+def _check_target_of_airflow(run: Run, writer: Writer) -> None:
+    if writer.keeps_ledger and writer.grows_by_rows:
+        name = run.job.content.writer.name
+        message = "the rows of a run that failed would be there twice; take target, by which the next run goes on there"
+        raise JobInvalidError([f"{_PATH}.state: airflow is not for inserts of {name}: {message}"])
 
 
 def _has_finished(run: Run, location: Location) -> bool:

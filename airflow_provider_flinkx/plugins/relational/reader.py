@@ -304,11 +304,12 @@ class RelationalReader(Reader):
         if start:
             literal = self.key_literal(column.name, location_to_text(start, kind, zone))
             lower = (f"{quoted} {'>=' if inclusive else '>'} {literal}",)
-        greatest = self.greatest(cursor, quoted, self._where(*lower))
+        end = str(self.parameter.get("endLocation") or "")
+        greatest = location_to_text(end, kind, zone) if end else self.greatest(cursor, quoted, self._where(*lower))
         if greatest is None:
             return Bounds(("1 = 0",), {"startLocation": start, "endLocation": start})
         upper = f"{quoted} {'<' if inclusive else '<='} {self.key_literal(column.name, greatest)}"
-        end = text_to_location(greatest, kind, zone)
+        end = end or text_to_location(greatest, kind, zone)
         return Bounds((*lower, upper), {"startLocation": start, "endLocation": end})
 
     def _incremental_column(self) -> SourceColumn:

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline.planning import plan
+from airflow_provider_flinkx.pipeline.ranges import check_caller
 from airflow_provider_flinkx.pipeline.report import Counters
 from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync
 from airflow_provider_flinkx.plugins.base import RunContext, Split
@@ -52,7 +53,7 @@ def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
 
 def new_run(
     database: Database, key: str, *, take_finished: bool = False, setting: Any = None, incremental: Any = None,
-    **reader: Any,
+    write_mode: str = "insert", **reader: Any,
 ) -> Run:  # fmt: skip
     """A try of the run `key`."""
     scheme = database.jdbc_scheme
@@ -62,7 +63,7 @@ def new_run(
         "incremental": {"column": "id", "state": "target", **(incremental or {})},
         **reader,
     }
-    write = {"connection": [{"jdbcUrl": database.jdbc_url, "table": ["target"]}]}
+    write = {"connection": [{"jdbcUrl": database.jdbc_url, "table": ["target"]}], "writeMode": write_mode}
     content = {
         "reader": {"name": f"{scheme}reader", "parameter": {**login, **read}},
         "writer": {"name": f"{scheme}writer", "parameter": {**login, **write}},
@@ -223,6 +224,30 @@ def test_the_greatest_rows_are_left_to_the_next_run(source: Source) -> None:
     source.grow(5)
     run_job(new_run(source.database, "b", useMaxFunc=True))
     assert source.written() == Counter(range(1, 15))
+
+
+def test_a_location_that_airflow_keeps_is_used_as_it_is_given(source: Source) -> None:
+    source.grow(20)
+    given: dict[str, Any] = {"incremental": {"state": "airflow", "run": "a"}, "write_mode": "update"}
+    first, _ = run_job(new_run(source.database, "a", startLocation="5", endLocation="10", **given))
+    assert (first["startLocation"], first["endLocation"], first["numWrite"]) == ("5", "10", 5)
+    second, _ = run_job(new_run(source.database, "b", startLocation="10", endLocation="15", useMaxFunc=True, **given))
+    assert (second["startLocation"], second["endLocation"], second["numWrite"]) == ("10", "15", 5)
+    third, _ = run_job(new_run(source.database, "c", startLocation="15", **given))
+    assert (third["startLocation"], third["endLocation"], third["numWrite"]) == ("15", "20", 5)
+    assert source.written() == Counter([*range(6, 11), *range(10, 15), *range(16, 21)])
+
+
+def test_airflow_keeps_no_location_of_inserts_that_a_ledger_could_keep_apart(source: Source) -> None:
+    source.grow(10)
+    with pytest.raises(exceptions.JobInvalidError, match="take target"):
+        run_job(new_run(source.database, "a", incremental={"state": "airflow", "run": "a"}))
+    assert source.written() == Counter()
+
+
+def test_a_location_of_airflow_is_refused_where_no_task_gave_it(source: Source) -> None:
+    with pytest.raises(exceptions.JobInvalidError, match=r"incremental.state: airflow is for tasks of Airflow"):
+        check_caller(new_run(source.database, "a", incremental={"state": "airflow"}).job)
 
 
 def test_without_a_ledger_it_is_refused(source: Source) -> None:
