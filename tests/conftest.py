@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -35,6 +36,9 @@ from tests.yarn_cluster import Session, YarnCluster, yarn_cluster
 
 Running = TypeVar("Running")
 NO_SKIP = os.environ.get("FLINKX_TEST_NO_SKIP") == "1"
+
+# What a shell starts in the background ignores SIGINT, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

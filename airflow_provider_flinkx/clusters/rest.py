@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ ENDED = ("FINISHED", "FAILED", "CANCELED")
 _SYNC_COUNTERS = ("numRead", "numWrite", "nErrors", "byteRead", "byteWrite", "splitsDone")
 _TIMEOUT = 5.0
 _UPLOAD_TIMEOUT = 120.0
+_SIGNAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Result]) -> Result:
     It runs in a thread of its own: what a signal handler raises, as Airflow's time-outs do, ends the waiting here,
     and then the coroutine; in the midst of an event loop it could be swallowed.
     """
-    outcome: Future[Result] = Future()
+    outcome: futures.Future[Result] = futures.Future()
     loop = asyncio.new_event_loop()
     task = loop.create_task(coroutine)
 
@@ -263,6 +264,9 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
     try:
         threading.Thread(target=run, daemon=True).start()
+        # A signal that comes in the moment before a wait begins does not interrupt it: no wait may be endless.
+        while not outcome.done():
+            futures.wait([outcome], timeout=_SIGNAL_SECONDS)
         return outcome.result()
     except BaseException:
         with contextlib.suppress(RuntimeError):  # the loop is closed: it was the coroutine that raised
