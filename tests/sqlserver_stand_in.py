@@ -367,18 +367,19 @@ class Session(socketserver.BaseRequestHandler):
         text = re.sub(r"\b0x(?![0-9A-Fa-f])", "CAST('' AS varbinary(1))", text)  # sqlglot takes it for a name
         text = re.sub(r"(?i)\bntext\b", "nvarchar(max)", text)  # sqlglot takes it for text
         text = re.sub(r"(?i)\breal\b", "float(24)", text)  # and this for float
+        text = re.sub(r"(?i)\bPRIMARY KEY NONCLUSTERED\b", "PRIMARY KEY", text)  # which it knows with a name only
         try:
             parsed = sqlglot.parse_one(text, read="tsql")
         except sqlglot.errors.ParseError as error:
             raise RefusedError(102, f"Incorrect syntax: {str(error).splitlines()[0]}") from None
         if isinstance(parsed, exp.Create) and parsed.kind == "TABLE":
             return self._create_table(parsed), []
+        if isinstance(parsed, exp.Alter) and all(isinstance(part, exp.ColumnDef) for part in parsed.args["actions"]):
+            return self._add_columns(parsed), []
         casts = [_cast_type(projection) for projection in parsed.selects] if isinstance(parsed, exp.Query) else []
         result = self._run(_translated(parsed, self.transaction))
         if isinstance(parsed, exp.Create) and parsed.kind == "VIEW":
             self._declare_view(parsed)
-        if isinstance(parsed, exp.Alter):
-            self._declare_missing()
         if result.status != ExecStatus.TUPLES_OK:
             return result, []
         described = self._declared(result)
@@ -456,12 +457,26 @@ class Session(socketserver.BaseRequestHandler):
         parts = []
         for item in parsed.this.expressions:
             if isinstance(item, exp.ColumnDef):
+                if len(item.name) > 128:  # PostgreSQL would cut it
+                    raise RefusedError(103, f"The identifier that starts with '{item.name[:128]}' is too long.")
                 declared[item.name] = _type_text(Declared.of(item.kind.sql("tsql"))) if item.kind else ""
             parts.append(_definition(item))
         result = self._run(f"CREATE {'TEMPORARY ' if temporary else ''}TABLE {name} ({', '.join(parts)})")
         self._remember(name, declared)
         if not temporary:
             self._normalise(name, declared)
+        return result
+
+    def _add_columns(self, parsed: exp.Alter) -> Any:
+        table = parsed.this
+        name = ".".join(_quoted(part) for part in (table.db, table.name) if part)
+        added = ", ".join(f"ADD COLUMN {_definition(column)}" for column in parsed.args["actions"])
+        result = self._run(f"ALTER TABLE {name} {added}")
+        declared = {column.name: _type_text(Declared.of(column.kind.sql("tsql"))) for column in parsed.args["actions"]}
+        self._remember(name, declared)
+        known = "SELECT attname, declared FROM sys.declared d JOIN pg_attribute a ON a.attrelid = relid "
+        known += f"AND a.attnum = d.attnum WHERE relid = {_literal(name)}::regclass"
+        self._normalise(name, dict(self._fetch(known)))
         return result
 
     def _remember(self, name: str, declared: dict[str, str]) -> None:
@@ -488,21 +503,14 @@ class Session(socketserver.BaseRequestHandler):
             f"$$ BEGIN {' '.join(lines)} RETURN NEW; END $$"
         )
         self._run(
-            f"CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {function}()"
+            f"CREATE OR REPLACE TRIGGER normalise BEFORE INSERT OR UPDATE ON {name} "
+            f"FOR EACH ROW EXECUTE FUNCTION {function}()"
         )
 
     def _declare_view(self, parsed: exp.Create) -> None:
         result, declared = self._execute(parsed.expression.sql("tsql"))
         names = [(result.fname(at) or b"").decode() for at in range(result.nfields)]
         self._remember(_quoted(parsed.this.name), dict(zip(names, map(_type_text, declared), strict=True)))
-
-    def _declare_missing(self) -> None:
-        """Columns that came by ALTER TABLE, which here adds integers only."""
-        self._run(
-            "INSERT INTO sys.declared SELECT a.attrelid, a.attnum, 'int' FROM pg_attribute a "
-            "JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = 'dbo'::regnamespace AND c.relkind = 'r' "
-            "WHERE a.attnum > 0 AND NOT a.attisdropped ON CONFLICT DO NOTHING"
-        )
 
     def _describe_query(self, query: str) -> bytes:
         text = Declared.of("nvarchar(4000)")
@@ -739,7 +747,7 @@ def _translated(parsed: exp.Expression, transaction: int) -> str:
 def _node(node: exp.Expression, transaction: int) -> exp.Expression:
     if isinstance(node, exp.National):
         return exp.Literal.string(str(node.this))
-    if isinstance(node, exp.Table):
+    if isinstance(node, exp.Table) and node.this:  # a schema has none
         node.set("hints", None)
         if node.this.args.get("temporary"):
             node.this.set("temporary", False)

@@ -107,6 +107,11 @@ class RunContext:
         return self.range or self.job_key
 
 
+#: What the length of a text counts, where that is not characters.
+UTF_16 = "UTF-16"
+UTF_8 = "UTF-8"
+
+
 @dataclass(frozen=True)
 class TableColumn:
     """A column of a table: of the source, as a target that is made for it must have it, or of the target itself.
@@ -121,6 +126,9 @@ class TableColumn:
         key: its place in the primary key, from 1; None outside of it.
         declared: the product, and the type in its own SQL, where a table of the same product can have that type too.
         is_checked: whether the server takes only some of the values of `type` (uuid, json, enumerations).
+        is_uuid: whether the values are uuids.
+        encoding: None: `length` counts characters, whatever they are. Else it counts units of `UTF_16`, or bytes of
+            `UTF_8` or of a code page, which lacks characters.
     """
 
     name: str
@@ -131,6 +139,8 @@ class TableColumn:
     key: int | None = None
     declared: tuple[str, str] | None = None
     is_checked: bool = False
+    is_uuid: bool = False
+    encoding: str | None = None
 
 
 class Reader(abc.ABC):

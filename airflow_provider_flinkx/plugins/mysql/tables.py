@@ -16,7 +16,7 @@ import pyarrow as pa
 from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import TableColumn
 from airflow_provider_flinkx.plugins.mysql.types import TargetColumn
-from airflow_provider_flinkx.plugins.relational.tables import Tables
+from airflow_provider_flinkx.plugins.relational.tables import Tables, fine_time_characters, is_bytes, is_text
 
 if TYPE_CHECKING:
     from airflow_provider_flinkx.plugins.mysql.database import MySQL
@@ -83,6 +83,8 @@ class MySQLTables(Tables):
         """The type for a column."""
         if column.declared is not None and column.declared[0] == self._product:
             return column.declared[1]
+        if characters := fine_time_characters(column):
+            return f"varchar({characters})"
         kind = column.type
         digits = 6 if column.fraction_digits is None else min(column.fraction_digits, 6)
         if pa.types.is_timestamp(kind):
@@ -94,7 +96,7 @@ class MySQLTables(Tables):
             fits = kind.precision <= _MOST_DIGITS and 0 <= kind.scale <= _MOST_SCALE
             # Beyond that as text: sign, point and a zero before it are not among the digits.
             return f"decimal({kind.precision},{kind.scale})" if fits else f"varchar({kind.precision + 3})"
-        if _is_bytes(kind):
+        if is_bytes(kind):
             length = kind.byte_width if pa.types.is_fixed_size_binary(kind) else column.length
             return f"varbinary({length})" if length is not None and length <= _LONGEST_IN_ROW else "longblob"
         if kind in _TYPES:
@@ -164,7 +166,7 @@ class MySQLTables(Tables):
             names = ", ".join(column.name for column in key)
             raise self.database.error(DataError, f"a key of {_KEY_BYTES} bytes at most cannot hold columns {names}")
         return [
-            replace(column, length=room if _is_bytes(column.type) else room // _CHARACTER_BYTES)
+            replace(column, length=room if is_bytes(column.type) else room // _CHARACTER_BYTES)
             if column in endless
             else column
             for column in columns
@@ -209,19 +211,18 @@ def _described(row: Sequence[Any], product: str, *, has_key: bool) -> TableColum
         key=int(place) if place is not None and has_key else None,
         declared=(product, exact),
         is_checked=pa.types.is_string(kind) and data_type not in _PLAIN_TEXTS,
+        is_uuid=data_type == "uuid",
     )
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
-
-
 def _is_long(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_bytes(kind))
+    return is_text(kind) or is_bytes(kind)
 
 
 def _bytes(column: TableColumn) -> int:
     """What a column takes in its row at most."""
+    if characters := fine_time_characters(column):
+        return characters * _CHARACTER_BYTES
     if not _is_long(column.type) or not column.length:
         return _FIXED_BYTES
-    return column.length * (1 if _is_bytes(column.type) else _CHARACTER_BYTES) + 2
+    return column.length * (1 if is_bytes(column.type) else _CHARACTER_BYTES) + 2

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from airflow_provider_flinkx.plugins.base import TableColumn
 from airflow_provider_flinkx.plugins.postgresql.types import SourceType
-from airflow_provider_flinkx.plugins.relational.tables import Tables
+from airflow_provider_flinkx.plugins.relational.tables import Tables, fine_time_characters, is_bytes, is_text
 
 PRODUCT = "PostgreSQL"
 #: A domain counts as its base type. Types of a schema of the user's need not be there in another database.
@@ -61,6 +61,7 @@ class PostgreSQLTables(Tables):
                     key=None if place is None else place + 1,
                     declared=(PRODUCT, declared) if is_own else None,
                     is_checked=pa.types.is_string(kind) and type_name not in _PLAIN_TEXTS,
+                    is_uuid=type_name == "uuid",
                 )
             )
         return columns
@@ -69,6 +70,10 @@ class PostgreSQLTables(Tables):
         """The type for a column."""
         if column.declared is not None and column.declared[0] == PRODUCT:
             return column.declared[1]
+        if column.is_uuid:
+            return "uuid"
+        if characters := fine_time_characters(column):
+            return f"varchar({characters})"
         kind, digits = column.type, column.fraction_digits
         fraction = "" if digits is None or digits >= 6 else f"({digits})"
         if pa.types.is_timestamp(kind):
@@ -77,9 +82,9 @@ class PostgreSQLTables(Tables):
             return f"numeric({kind.precision},{kind.scale})"
         if pa.types.is_time(kind):
             return f"time{fraction}"
-        if _is_text(kind) and column.length is not None and 1 <= column.length <= _LONGEST_VARCHAR:
+        if is_text(kind) and column.length is not None and 1 <= column.length <= _LONGEST_VARCHAR:
             return f"varchar({column.length})"
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        if is_bytes(kind):
             return "bytea"
         others = {
             pa.bool_(): "boolean",
@@ -89,10 +94,6 @@ class PostgreSQLTables(Tables):
             pa.duration("us"): "interval",
         }
         return _INTEGERS.get(kind) or others.get(kind, "text")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _decimal(modifier: int) -> pa.DataType:

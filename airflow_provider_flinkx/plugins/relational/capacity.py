@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
-from airflow_provider_flinkx.plugins.base import TableColumn
+from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, TableColumn
+from airflow_provider_flinkx.plugins.relational.tables import is_bytes, is_text
 
 _DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
 _UINT64_DIGITS = 20
 #: Whole numbers up to 2 to the power of these are floats without a loss.
 _MANTISSA_BITS = {32: 24, 64: 53}
 _FINEST_DIGITS = 6
+#: Encoding of a target -> of a source -> what one unit of the source's length takes at most in the target.
+_WIDEST: Mapping[str | None, Mapping[str | None, int]] = {
+    None: {UTF_16: 1, UTF_8: 1},
+    UTF_16: {None: 2, UTF_8: 1},
+    UTF_8: {None: 4, UTF_16: 3},
+}
+_WIDEST_OF_A_CODE_PAGE: Mapping[str | None, int] = {None: 1, UTF_16: 1, UTF_8: 3}
 
 
 def holds_all(target: TableColumn, source: TableColumn) -> bool:
@@ -21,24 +31,29 @@ def holds_all(target: TableColumn, source: TableColumn) -> bool:
     """
     if source.declared is not None and source.declared == target.declared:
         return True
+    if target.is_uuid:
+        return source.is_uuid
     if target.is_checked:
         return False
     kind = target.type
-    if _is_text(kind):
-        return target.length is None or _fits_length(target.length, _characters(source))
-    if _is_bytes(kind):
-        return _is_bytes(source.type) and (target.length is None or _fits_length(target.length, _byte_count(source)))
+    if is_text(kind):
+        return _holds_text(target, source)
+    if is_bytes(kind):
+        return is_bytes(source.type) and (target.length is None or _fits_length(target.length, _byte_count(source)))
     if pa.types.is_temporal(kind):
         return _holds_times(target, source)
     return _holds_numbers(kind, source.type)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+def _holds_text(target: TableColumn, source: TableColumn) -> bool:
+    if not is_text(source.type) or source.is_uuid or source.encoding == target.encoding:
+        needed = _characters(source)  # of numbers in every encoding alike
+    elif target.encoding not in _WIDEST:
+        return False  # a code page has its own characters only
+    else:
+        widest = _WIDEST[target.encoding].get(source.encoding, _WIDEST_OF_A_CODE_PAGE[target.encoding])
+        needed = None if source.length is None else source.length * widest
+    return target.length is None or _fits_length(target.length, needed)
 
 
 def _fits_length(most: int, needed: int | None) -> bool:
@@ -52,7 +67,7 @@ def _byte_count(column: TableColumn) -> int | None:
 def _characters(column: TableColumn) -> int | None:
     """Characters of the longest text of a column's values; None when there is no limit."""
     kind = column.type
-    if _is_text(kind):
+    if is_text(kind):
         return column.length
     if pa.types.is_boolean(kind):
         return len("false")

@@ -11,10 +11,15 @@ import abc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pyarrow as pa
+
 from airflow_provider_flinkx.plugins.base import TableColumn
 
 if TYPE_CHECKING:
     from airflow_provider_flinkx.plugins.relational.database import Database
+
+
+_MICROSECOND_DIGITS = 6
 
 
 class Tables(abc.ABC):
@@ -72,6 +77,25 @@ class Tables(abc.ABC):
         if key := primary_key(columns):
             parts.append(f"PRIMARY KEY ({', '.join(map(self.database.quote, key))})")
         return f"CREATE TABLE {table} ({', '.join(parts)}){options}"
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether values are bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def fine_time_characters(column: TableColumn) -> int | None:
+    """Characters of a date or time with more digits of a second than microseconds have; None for other columns."""
+    if column.fraction_digits is None or column.fraction_digits <= _MICROSECOND_DIGITS:
+        return None
+    kind = column.type
+    whole = "HH:MM:SS." if pa.types.is_time(kind) else f"YYYY-MM-DD HH:MM:SS.{' +HH:MM' if kind.tz else ''}"
+    return len(whole) + column.fraction_digits
 
 
 def primary_key(columns: Sequence[TableColumn]) -> list[str]:

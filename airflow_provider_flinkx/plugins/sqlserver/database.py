@@ -21,6 +21,7 @@ from airflow_provider_flinkx.plugins.base import Category
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.sqlserver.driver import mssql_py_core, mssql_python
+from airflow_provider_flinkx.plugins.sqlserver.tables import SQLServerTables
 from airflow_provider_flinkx.plugins.sqlserver.url import DEFAULT_PORT, SQLServerAddress, address_of, settings
 
 #: Every session speaks the same, whatever the server's or login's settings are.
@@ -49,8 +50,8 @@ _MISSING_NUMBERS = frozenset({207, 208, 911, 2812, 4060, 4701})
 _BROKEN_NUMBERS = frozenset({233, 596, 6005, 10053, 10054, 10060, 40143, 40197, 40501, 40613})
 _DUPLICATE_NUMBERS = frozenset({2601, 2627})
 _NULL_NUMBERS = frozenset({515})
-#: Truncation, overflow, a text that is none of the type.
-_CONVERSION_NUMBERS = frozenset({220, 241, 242, 244, 245, 248, 295, 296, 1007, 2628, 8114, 8115, 8152, 8169})
+#: Truncation, overflow, a text that is none of the type, a value that is too long for its index.
+_CONVERSION_NUMBERS = frozenset({220, 241, 242, 244, 245, 248, 295, 296, 1007, 1946, 2628, 8114, 8115, 8152, 8169})
 #: Foreign keys and checks, views WITH CHECK OPTION, RAISERROR of a trigger, xml that its schema refuses.
 _CONSTRAINT_NUMBERS = frozenset({547, 550, 50000, *range(6900, 6999)})
 #: Two rows of one MERGE meet in one row of the target, by different keys: alone each of them can be merged.
@@ -76,6 +77,7 @@ class SQLServer(Database):
     default_port = DEFAULT_PORT
     long_text = "nvarchar(max)"
     exact_text = "varchar(200) COLLATE Latin1_General_BIN2"
+    tables_class = SQLServerTables
     address: SQLServerAddress
     _preparer = MSDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
 

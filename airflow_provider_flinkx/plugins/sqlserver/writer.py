@@ -68,10 +68,10 @@ class SQLServerWriter(RelationalWriter):
         cursor.execute(self._about_table(_INSTEAD_TRIGGERS))
         filled = bool(cursor.fetchone()[0])
         available = [_target(row, may_be_filled=filled) for row in rows]
-        given = {str(column.name) for column in self.columns}
-        # An identity column is counted up by the server unless the job names it.
+        # An identity column is counted up by the server unless the job names it, or the source has one of its name.
+        by_name = self.columns or self.arrangement.schema_change is not None
         writable = [column for column in available if column.is_writable and not column.is_identity]
-        self._columns = self.chosen(available if given else writable, schema)
+        self._columns = self.chosen(available if by_name else writable, schema)
         unwritable = next((column.name for column in self._columns if not column.is_writable), None)
         if unwritable:
             raise JobInvalidError([f"column {unwritable} is a sql_variant, whose rows have types of their own"])

@@ -26,7 +26,11 @@ EXPECTED = (ROWS, ROWS * (ROWS + 1) // 2)
 
 @pytest.fixture(params=["postgres", "mariadb", "sqlserver"])
 def database(request: pytest.FixtureRequest) -> Database:
-    server: Database = request.getfixturevalue(request.param)
+    return filled(request.getfixturevalue(request.param))
+
+
+def filled(server: Database) -> Database:
+    """A new database with rows in `source` and an empty `target`."""
     made = server.fresh_database()
     made.execute("create table source (id bigint primary key, text varchar(40))")
     made.execute("create table target (id bigint, text varchar(40))")
