@@ -133,6 +133,10 @@ CREATE OR REPLACE VIEW sys.dm_exec_requests AS SELECT a.pid AS session_id, a.que
   FROM pg_stat_activity a WHERE a.state = 'active';
 CREATE OR REPLACE FUNCTION sys.dm_exec_sql_text(handle text) RETURNS TABLE (text text) LANGUAGE sql IMMUTABLE
   AS $$ SELECT handle $$;
+CREATE TABLE IF NOT EXISTS sys.allowed (snapshots text);
+CREATE OR REPLACE VIEW sys.databases AS SELECT current_database()::text AS name,
+  coalesce((SELECT max(snapshots) FROM sys.allowed), 'OFF') AS snapshot_isolation_state_desc;
+CREATE OR REPLACE FUNCTION sys.db_name() RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_database()::text $$;
 CREATE OR REPLACE FUNCTION sys.db_id() RETURNS bigint LANGUAGE sql STABLE
   AS $$ SELECT oid::bigint FROM pg_database WHERE datname = current_database() $$;
 GRANT USAGE ON SCHEMA dbo, sys TO PUBLIC;
@@ -160,6 +164,7 @@ class Session(socketserver.BaseRequestHandler):
         self.packet = 4096
         self.transaction = 0
         self.implicit = False
+        self.snapshots = False
         self.changes = b""
         self.bulk: tuple[str, list[str]] | None = None
         self.prepared: dict[int, tuple[str, list[str]]] = {}
@@ -255,7 +260,8 @@ class Session(socketserver.BaseRequestHandler):
 
     def _begin(self) -> None:
         if not self.transaction:
-            self._run("BEGIN")
+            # As in SQL Server the snapshot begins with the first statement that reads.
+            self._run("BEGIN ISOLATION LEVEL REPEATABLE READ" if self.snapshots else "BEGIN")
             self.transaction = _next_transaction()
             self.changes += environment_change(8, struct.pack("<Q", self.transaction), b"")
 
@@ -332,12 +338,17 @@ class Session(socketserver.BaseRequestHandler):
             return done(token=token, more=more)
         if head == "CREATE USER":  # PostgreSQL's roles are both
             return done(token=token, more=more)
+        if head == "ALTER DATABASE":
+            self._run(f"INSERT INTO sys.allowed VALUES ({_literal(words[-1].upper())})")
+            return done(token=token, more=more)
         if words[0].upper() == "KILL":
             self._run(f"SELECT pg_terminate_backend({int(words[1])})")
             return done(token=token, more=more)
         if words[0].upper() == "SET":
             if words[1].upper() == "IMPLICIT_TRANSACTIONS":
                 self.implicit = words[2].upper() == "ON"
+            if " ".join(words[1:4]).upper() == "TRANSACTION ISOLATION LEVEL":
+                self.snapshots = words[4].upper() == "SNAPSHOT"
             return done(token=token, more=more)
         if self.implicit:
             self._begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import connectorx
@@ -19,7 +19,8 @@ from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.conversion import convert, fallback_text
 from airflow_provider_flinkx.plugins.mysql.database import SESSION, MySQL
 from airflow_provider_flinkx.plugins.mysql.types import SourceType
-from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
+from airflow_provider_flinkx.plugins.relational.channel_snapshots import ChannelSnapshotReader
+from airflow_provider_flinkx.plugins.relational.reader import Key, SourceColumn
 from airflow_provider_flinkx.plugins.relational.splits import SMALL_TABLE, Sample
 
 #: Bytes and rows per batch; the driver counts rows, so the bytes are a matter of the table's average.
@@ -52,7 +53,7 @@ WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s AND COLUMN_NAM
 """
 
 
-class MySQLReader(RelationalReader):
+class MySQLReader(ChannelSnapshotReader):
     """Reads a table or a query of MySQL or MariaDB (mysql.md)."""
 
     database_class = MySQL
@@ -60,7 +61,6 @@ class MySQLReader(RelationalReader):
     database: MySQL
     _types: Mapping[str, SourceType] = {}
     _batch_rows: int = QUERY_BATCH_ROWS
-    _channel: pymysql.Connection[Any] | None = None
 
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """Ask the server for the types of the query's columns."""
@@ -104,31 +104,22 @@ class MySQLReader(RelationalReader):
                 yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if fields else batch
             deadline.met()
 
-    def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
-        """Nothing is held: connections cannot share a snapshot here, each channel begins its own."""
+    def check_snapshots(self, cursor: Any) -> None:
+        """Tables of some engines have none."""
         if self.is_table:
             cursor.execute(_ENGINE, self.database.table_place)
             found = cursor.fetchone()
             if found and str(found[0]).lower() not in _SNAPSHOT_ENGINES:
                 told = f"consistent: {self.source_label} is of the engine {found[0]}, which has no snapshots"
                 raise self.database.error(DataError, told)
-        return "channel", None
 
-    def remarks(self) -> Sequence[str]:
-        """That several channels read several snapshots."""
-        if not self.parameter.get("consistent") or self.context.channels == 1:
-            return ()
-        return (
-            f"consistent: each of the {self.context.channels} channels read a snapshot of its own, begun with its "
-            f"first split; what was changed between them is in some splits and not in others (1 channel: exact)",
-        )
-
-    def close(self) -> None:
-        """End the channel's snapshot."""
-        if self._channel is not None:
-            with contextlib.suppress(Exception):
-                self._channel.close()
-            self._channel = None
+    def begin_channel(self) -> pymysql.Connection[Any]:
+        """A transaction whose snapshot begins now."""
+        connection = self.database.connect()
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        return connection
 
     def row_estimate(self, cursor: Any) -> int | None:
         """The engine's own estimate; a small one is checked, because it may be old."""
@@ -224,14 +215,7 @@ class MySQLReader(RelationalReader):
             yield from self._rows_of(connection, statement)
 
     def _rows_in_snapshot(self, statement: str) -> Iterator[pa.RecordBatch]:
-        """By one connection for all splits of the channel, in one transaction."""
-        if self._channel is None:
-            self._channel = self.database.connect()
-            with self._channel.cursor() as cursor:
-                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        # A connection that is lost takes its snapshot with it; a new one would be another.
-        yield from self._rows_of(self._channel, statement)
+        yield from self._rows_of(self.channel(), statement)
 
     def _rows_of(self, connection: pymysql.Connection[Any], statement: str) -> Iterator[pa.RecordBatch]:
         # Without decoders values stay as the server wrote them: text, or bytes in binary columns.

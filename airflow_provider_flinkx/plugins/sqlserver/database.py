@@ -143,6 +143,8 @@ class SQLServer(Database):
             return NotFoundError(message)
         if "Timeout expired" in text and "connecting" not in text:
             return DataError(f"{message} (queryTimeOut sets the seconds allowed)")
+        if "snapshot isolation is not allowed" in text:  # 3952
+            return DataError(f"{message} (SET ALLOW_SNAPSHOT_ISOLATION ON; or leave consistent out)")
         if "certificate" in text.lower():
             message += " (trustServerCertificate=true in jdbcUrl accepts any certificate)"
         broken = number in _BROKEN_NUMBERS or (number is None and any(words in text for words in _BROKEN_WORDS))

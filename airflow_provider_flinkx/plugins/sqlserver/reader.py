@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
 from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.conversion import convert, to_text
+from airflow_provider_flinkx.plugins.relational.channel_snapshots import ChannelSnapshotReader
 from airflow_provider_flinkx.plugins.relational.fitting import with_texts
-from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
+from airflow_provider_flinkx.plugins.relational.reader import Key, SourceColumn
 from airflow_provider_flinkx.plugins.relational.splits import Sample
 from airflow_provider_flinkx.plugins.sqlserver.database import SQLServer
 from airflow_provider_flinkx.plugins.sqlserver.driver import mssql_python
@@ -42,9 +43,10 @@ _ROWS = """
 SELECT SUM(p.rows) FROM {sys}.partitions p JOIN {sys}.tables t ON t.object_id = p.object_id
 WHERE p.object_id = OBJECT_ID({table}) AND p.index_id IN (0, 1)
 """
+_SNAPSHOTS = "SELECT name, snapshot_isolation_state_desc FROM sys.databases WHERE name = {name}"
 
 
-class SQLServerReader(RelationalReader):
+class SQLServerReader(ChannelSnapshotReader):
     """Reads a table or a query of SQL Server (sqlserver.md)."""
 
     database_class = SQLServer
@@ -96,18 +98,43 @@ class SQLServerReader(RelationalReader):
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
-        if self._connection is None:
-            self._connection = self.database.connect()
-            self._connection.autocommit = True
-            self._connection.timeout = int(self.parameter.get("queryTimeOut") or 0)
+        if self._connection is None and not self.snapshot:
+            self._connection = self._connect()
         texts_of = [place for place, _ in self._exact_texts()]
-        with contextlib.closing(self._connection.cursor()) as cursor:
+        with contextlib.closing((self.channel() if self.snapshot else self._connection).cursor()) as cursor:
             self._execute(cursor, statement)
             for batch in self._batches(cursor):
                 yield self._tidy(batch, texts_of)
 
+    def check_snapshots(self, cursor: Any) -> None:
+        """Snapshots must be allowed in the table's database, and locks' hints would read past them."""
+        if self.parameter.get("withNoLock"):
+            raise JobInvalidError(["consistent: cannot go with withNoLock, which reads outside of the snapshot"])
+        place = self.database.table_name[-3:-2] if self.is_table else ()
+        cursor.execute(_SNAPSHOTS.format(name=self.database.literal(place[0]) if place else "DB_NAME()"))
+        found = cursor.fetchone()
+        if found and found[1] != "ON":
+            told = f"consistent: snapshots are not allowed in database {found[0]}; its owner allows them by ALTER "
+            told += f"DATABASE {self.database.quote(found[0])} SET ALLOW_SNAPSHOT_ISOLATION ON, or leave consistent out"
+            raise self.database.error(DataError, told)
+
+    def begin_channel(self) -> Any:
+        """A transaction whose snapshot begins with what it reads first."""
+        connection = self._connect()
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+            cursor.execute("BEGIN TRANSACTION")
+        return connection
+
+    def _connect(self) -> Any:
+        connection = self.database.connect()
+        connection.autocommit = True
+        connection.timeout = int(self.parameter.get("queryTimeOut") or 0)
+        return connection
+
     def close(self) -> None:
-        """Close the connection that rows are read by."""
+        """Close the connections that rows are read by."""
+        super().close()
         if self._connection is not None:
             with contextlib.suppress(Exception):
                 self._connection.close()

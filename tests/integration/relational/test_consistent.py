@@ -1,4 +1,7 @@
-"""`consistent`: what a job reads is what was there at one moment, whatever others write meanwhile; on real servers."""
+"""`consistent`: what a job reads is what was there at one moment, whatever others write meanwhile.
+
+On real servers; SQL Server is the stand-in, whose snapshots are PostgreSQL's, unless FLINKX_TEST_SQLSERVER_URL names one.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync, shared_sta
 from airflow_provider_flinkx.plugins.base import RunContext, Split
 from airflow_provider_flinkx.plugins.registry import schema_of
 from tests.flink_cluster import FlinkCluster
+from tests.integration.relational.moving import reader
 from tests.running import run_job
-from tests.servers import Database, PostgresDatabase, await_condition
+from tests.servers import Database, PostgresDatabase, SQLServerDatabase, await_condition
 
 ACCOUNTS = 400
 CENTS = 100 * ACCOUNTS
 MANY = 40_000
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
+@pytest.fixture(params=["postgres", "mariadb", "sqlserver"])
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database:
     return accounts(request.getfixturevalue(request.param), monkeypatch)
 
@@ -48,16 +52,24 @@ def accounts(server: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Accounts among which money is moved: their sum is the same at every moment."""
     monkeypatch.setattr("airflow_provider_flinkx.plugins.relational.reader.split_count", lambda _rows, _channels: 4)
     made = server.fresh_database()
+    if isinstance(made, SQLServerDatabase):
+        made.execute("alter database current set allow_snapshot_isolation on")
     made.execute("create table source (id bigint primary key, cents bigint)")
     made.execute("create table target (id bigint, cents bigint)")
     made.execute(f"insert into source values {','.join(f'({n}, 100)' for n in range(ACCOUNTS))}")
     return made
 
 
-def document(database: Database, *, consistent: bool = True, channels: int = 1, **writer: Any) -> dict[str, Any]:
+def document(
+    database: Database, *, consistent: bool = True, channels: int = 1, reading: Any = None, **writer: Any
+) -> dict[str, Any]:
     scheme = database.jdbc_scheme
     login = {"username": database.user, "password": database.password, "column": ["id", "cents"]}
-    read = {"connection": [{"jdbcUrl": [database.jdbc_url], "table": ["source"]}], "consistent": consistent}
+    read = {
+        "connection": [{"jdbcUrl": [database.jdbc_url], "table": ["source"]}],
+        "consistent": consistent,
+        **(reading or {}),
+    }
     write = {"connection": [{"jdbcUrl": database.jdbc_url, "table": ["target"]}], **writer}
     content = {
         "reader": {"name": f"{scheme}reader", "parameter": {**login, **read}},
@@ -218,3 +230,25 @@ def test_a_table_without_snapshots_is_refused(mariadb_database: Database) -> Non
     mariadb_database.execute("alter table source engine = MyISAM")
     with pytest.raises(exceptions.DataError, match="MyISAM"):
         run_job(new_run(mariadb_database))
+
+
+def test_snapshots_that_a_database_does_not_allow_are_refused(sqlserver: SQLServerDatabase) -> None:
+    database = sqlserver.fresh_database()
+    database.execute("create table source (id bigint, cents bigint)", "create table target (id bigint, cents bigint)")
+    with pytest.raises(exceptions.DataError, match="not allowed in database .* SET ALLOW_SNAPSHOT_ISOLATION ON"):
+        run_job(new_run(database))
+    with pytest.raises(exceptions.JobInvalidError, match="cannot go with withNoLock"):
+        run_job(new_run(database, reading={"withNoLock": True}))
+
+
+@pytest.mark.parametrize("server", ["mariadb", "sqlserver"])
+def test_a_channel_begins_no_second_snapshot(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    made = accounts(request.getfixturevalue(server), monkeypatch)
+    source = reader(made, "source", consistent=True)
+    splits = source.splits()
+    assert sum(batch.rows.num_rows for split in splits for batch in source.read(split)) == ACCOUNTS
+    source.close()
+    with pytest.raises(exceptions.DataError, match="the snapshot of table source has ended"):
+        next(source.read(splits[0]))

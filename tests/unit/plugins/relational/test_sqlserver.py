@@ -122,6 +122,16 @@ def test_kinds_of_errors(text: str, kind: type[Exception]) -> None:
     assert type(database.failure(RuntimeError(text), "x")) is kind
 
 
+def test_snapshots_that_are_not_allowed_say_what_to_do() -> None:
+    database = SQLServer(parameter("jdbc:sqlserver://h"), "UTC")
+    words = "Snapshot isolation transaction failed accessing database 'd' because snapshot isolation is not allowed in "
+    words += "this database. Use ALTER DATABASE to allow snapshot isolation."
+    error = database.failure(
+        RuntimeError(f"Driver Error: General error; DDBC Error: [Microsoft]{words}"), "read table t"
+    )
+    assert str(error).endswith(f"{words} (General error) (SET ALLOW_SNAPSHOT_ISOLATION ON; or leave consistent out)")
+
+
 @pytest.mark.parametrize(
     ("number", "category"),
     [(2627, Category.DUPLICATE), (2601, Category.DUPLICATE), (515, Category.NULL), (547, Category.OTHER),
