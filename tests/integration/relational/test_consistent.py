@@ -1,6 +1,7 @@
 """`consistent`: what a job reads is what was there at one moment, whatever others write meanwhile.
 
-On real servers; SQL Server is the stand-in, whose snapshots are PostgreSQL's, unless FLINKX_TEST_SQLSERVER_URL names one.
+On real servers; SQL Server may be the stand-in, whose snapshots are PostgreSQL's (FLINKX_TEST_SQLSERVER_URL names a
+real one).
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ def test_a_table_without_snapshots_is_refused(mariadb_database: Database) -> Non
 def test_snapshots_that_a_database_does_not_allow_are_refused(sqlserver: SQLServerDatabase) -> None:
     database = sqlserver.fresh_database()
     database.execute("create table source (id bigint, cents bigint)", "create table target (id bigint, cents bigint)")
-    with pytest.raises(exceptions.DataError, match="not allowed in database .* SET ALLOW_SNAPSHOT_ISOLATION ON"):
+    with pytest.raises(exceptions.DataError, match=r"not allowed in database .* SET ALLOW_SNAPSHOT_ISOLATION ON"):
         run_job(new_run(database))
     with pytest.raises(exceptions.JobInvalidError, match="cannot go with withNoLock"):
         run_job(new_run(database, reading={"withNoLock": True}))
