@@ -6,6 +6,7 @@ States and XComs are read from the metadata database, which has the same tables 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -18,6 +19,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.servers import LOCALHOST, OwnedProcess, PostgresDatabase, await_condition, free_port
 
@@ -166,6 +169,16 @@ class AirflowServices:
         assert rows, f"{dag_id}.{task_id} pushed no {key}"
         value = rows[0][0]
         return json.loads(value) if isinstance(value, bytes) else value
+
+    def drivers(self) -> list[str]:
+        """Command lines of the driver processes and their JVMs that tasks have started and that still run."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                environment = process.environ()
+                if environment.get("AIRFLOW_HOME") == str(self.home) and "FLINK_LOG_DIR" in environment:
+                    found.append(" ".join(process.cmdline())[:200])
+        return found
 
     def task_log(self, dag_id: str) -> str:
         """Everything that the tasks of a DAG logged, for the message of a failed test."""

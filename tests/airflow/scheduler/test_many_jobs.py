@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from collections import Counter
@@ -60,7 +59,7 @@ def test_all_end_and_leave_nothing(
     states = Counter(job["state"] for job in flink.get("/jobs/overview")["jobs"])
     assert states - jobs_before == {"FINISHED": jobs}
 
-    await_condition(lambda: not drivers_of(airflow), 60, "the end of all drivers")
+    await_condition(lambda: not airflow.drivers(), 60, "the end of all drivers")
     await_condition(lambda: not workers_of(flink), 60, "the end of all Python workers")
     await_condition(lambda: files_of(airflow, flink) <= files_before, 60, "no file left over")
     third = len(memory) // 3
@@ -68,16 +67,6 @@ def test_all_end_and_leave_nothing(
     LOG.info("memory of the triggerer: at most %d MB, then %d MB", before // MEGABYTE, after // MEGABYTE)
     if jobs > at_a_time:  # else all of them begin and end together
         assert after < before + 8 * MEGABYTE
-
-
-def drivers_of(airflow: AirflowServices) -> list[str]:
-    """Command lines of the driver processes and their JVMs that the tasks have started."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if process.environ().get("AIRFLOW_HOME") == str(airflow.home) and "FLINK_LOG_DIR" in process.environ():
-                found.append(" ".join(process.cmdline())[:200])
-    return found
 
 
 def workers_of(flink: FlinkCluster) -> list[psutil.Process]:
