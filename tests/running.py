@@ -21,7 +21,8 @@ def run_job(run: Run) -> tuple[dict[str, Any], Counters]:
         for message in plan(run):
             wire = json.loads(json.dumps(message))
             if wire["kind"] == "split":
-                wire = sync.split(Split(**wire["split"]), ledger=wire["ledger"], range=wire["range"])
+                arguments = {name: wire[name] for name in ("ledger", "range", "table")}
+                wire = sync.split(Split(**wire["split"]), **arguments)
             result = report.add(json.loads(json.dumps(wire))) or result
     finally:
         sync.close()

@@ -91,6 +91,23 @@ class Content:
 
 
 @dataclass(frozen=True)
+class SourceTable:
+    """One of the tables of a job that reads many.
+
+    Args:
+        table: its name as it stands in `connection[].table` of the job of this table alone.
+        name: without schema and quotes; what `{table}` stands for.
+        label: what messages and the report call it.
+        connection: place in the reader's `connection`.
+    """
+
+    table: str
+    name: str
+    label: str
+    connection: int = 0
+
+
+@dataclass(frozen=True)
 class Job:
     """A validated job. `document` is the plain JSON value that it came from, defaults not filled in."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from airflow_provider_flinkx.jobs import schemas
+from airflow_provider_flinkx.jobs import many_tables, schemas
 from airflow_provider_flinkx.jobs.columns import parse_columns
 from airflow_provider_flinkx.jobs.model import Column, Content, Dirty, Endpoint, ErrorLimit, Job, Setting, Speed
 from airflow_provider_flinkx.jobs.parameters import Schema, fit, with_defaults
@@ -129,8 +129,15 @@ def _endpoint(value: Any, side: Side, schema_of: SchemaOf, problems: Problems) -
     if schema is None:
         return None
     parameter = _with_increment_column(parameter, f"{path}.parameter", problems)
-    fitted = fit(parameter, schema, f"{path}.parameter", problems)
+    fitted = _without_unused(fit(parameter, schema, f"{path}.parameter", problems), schema)
     return Endpoint(name, with_defaults(fitted, schema), _columns(fitted, schema, f"{path}.parameter", problems))
+
+
+def _without_unused(parameter: Mapping[str, Any], schema: Schema) -> Mapping[str, Any]:
+    """The parameters without the elements of which a warning says that they are not used."""
+    properties: Mapping[str, Schema] = _object(schema, "properties")
+    first_only = [key for key, item in properties.items() if item.get("x-first-only") and key in parameter]
+    return {**parameter, **{key: parameter[key][:1] for key in first_only if isinstance(parameter[key], list)}}
 
 
 def _with_increment_column(parameter: Mapping[str, Any], path: str, problems: Problems) -> Mapping[str, Any]:
@@ -179,7 +186,8 @@ def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
             f"{_CONTENT}.writer.parameter.column",
             f"has {len(writer.columns)} columns, the reader has {len(reader.columns)}: they are matched by their place",
         )
-    if setting.speed.channel > 1 and reader.parameter.get("splitPk", "") is None:
+    is_one_table = not many_tables.reads_many(content)
+    if setting.speed.channel > 1 and is_one_table and reader.parameter.get("splitPk", "") is None:
         problems.warn(
             f"{path}.splitPk",
             f"not given with {setting.speed.channel} channels: a primary or unique key is used if there is one",
@@ -193,6 +201,20 @@ def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
     if reader.parameter.get("endLocation") and _object(reader.parameter, "incremental").get("state") == "target":
         problems.error(f"{path}.endLocation", "cannot go with incremental, whose runs end at the greatest value")
     _check_increment_column(reader, f"{path}.increColumn", problems)
+    _check_tables(content, problems)
+
+
+def _check_tables(content: Content, problems: Problems) -> None:
+    """What goes with many tables, and where `{table}` may stand."""
+    if many_tables.reads_many(content):
+        for key in ("incremental", "consistent"):
+            if content.reader.parameter.get(key):
+                problems.error(f"{_CONTENT}.reader.parameter.{key}", "is for one table, and this job reads several")
+    if many_tables.has_own_targets(content):
+        is_table = isinstance(content.writer.parameter.get("connection"), list)
+        path = f"{_CONTENT}.writer.parameter.{'connection[0].table' if is_table else 'path'}"
+        if problem := many_tables.problem_of_target(content):
+            problems.error(path, problem)
 
 
 def _check_increment_column(reader: Endpoint, path: str, problems: Problems) -> None:

@@ -14,6 +14,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -64,13 +65,19 @@ class RejectFiles:
         """URL or path of the directory of this job's files."""
         return None if self.dirty.path is None else posixpath.join(self.dirty.path, self.job_id)
 
-    def open(self, split_index: int) -> RejectFile:
-        """The file of a split; it comes into being with the first rejected row."""
+    def open(self, split_index: int, of_table: Mapping[str, str] = MappingProxyType({})) -> RejectFile:
+        """The file of a split; it comes into being with the first rejected row.
+
+        Args:
+            split_index: unique in the job.
+            of_table: what says which table the rows come from, where the job reads many.
+        """
         if self.directory is None:
             return RejectFile(None, _no_stream, _json_line, self.timezone)
         line, suffix = (_flinkx_line, "txt") if self.dirty.format == "flinkx" else (_json_line, "jsonl")
         name = f"{split_index:05d}.{suffix}"
-        return RejectFile(posixpath.join(self.directory, name), lambda: self._create(name), line, self.timezone)
+        path = posixpath.join(self.directory, name)
+        return RejectFile(path, lambda: self._create(name), line, self.timezone, of_table)
 
     def files(self) -> list[str]:
         """Paths of this job's files, sorted; empty when no row was rejected."""
@@ -112,9 +119,15 @@ class RejectFile:
     """The rejected rows of one split; `path` is where they stand, None when the job has no `dirty.path`."""
 
     def __init__(
-        self, path: str | None, create: Callable[[], Stream], line: Callable[[Reject, datetime], str], timezone: str
+        self,
+        path: str | None,
+        create: Callable[[], Stream],
+        line: Callable[[Reject, datetime, Mapping[str, str]], str],
+        timezone: str,
+        of_table: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.path = path
+        self._of_table = of_table
         self._create = create
         self._line = line
         self._zone = ZoneInfo(timezone)
@@ -131,7 +144,7 @@ class RejectFile:
         if self._stream is None:
             self._stream = self._create()
         now = datetime.now(self._zone)
-        text = "".join(self._line(reject, now) + "\n" for reject in rejects)
+        text = "".join(self._line(reject, now, self._of_table) + "\n" for reject in rejects)
         with errors("", self.path):
             self._stream.write(text.encode())
             self._stream.flush()
@@ -193,9 +206,10 @@ def _no_stream() -> Stream:
     raise AssertionError("a job without dirty.path opens no file")
 
 
-def _json_line(reject: Reject, now: datetime) -> str:
+def _json_line(reject: Reject, now: datetime, of_table: Mapping[str, str]) -> str:
     entry = {
         "time": now.isoformat(timespec="milliseconds"),
+        **of_table,
         "category": reject.category.value,
         "message": reject.message,
         "row": reject.row,
@@ -203,12 +217,12 @@ def _json_line(reject: Reject, now: datetime) -> str:
     return json.dumps(entry, ensure_ascii=False)
 
 
-def _flinkx_line(reject: Reject, now: datetime) -> str:
+def _flinkx_line(reject: Reject, now: datetime, of_table: Mapping[str, str]) -> str:
     row = {name: value for name, value in reject.row.items() if value is not None}
     columns = (
         json.dumps(row, ensure_ascii=False),
         FLINKX_CODES[reject.category],
-        json.dumps(reject.message, ensure_ascii=False),
+        json.dumps(": ".join([*of_table.values(), reject.message]), ensure_ascii=False),
         now.strftime("%Y-%m-%d %H:%M:%S"),
     )
     return _FLINKX_SEPARATOR.join(columns)

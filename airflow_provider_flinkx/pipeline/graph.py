@@ -65,7 +65,8 @@ class SyncFunction(FlatMapFunction):  # type: ignore[misc]
         message = json.loads(value)
         if message["kind"] == "split":
             assert self._sync is not None
-            message = self._sync.split(Split(**message["split"]), ledger=message["ledger"], range=message["range"])
+            arguments = {name: message[name] for name in ("ledger", "range", "table")}
+            message = self._sync.split(Split(**message["split"]), **arguments)
             if message["kind"] == "done":
                 self._splits_done.inc()
             yield json.dumps(message)

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
+import pyarrow as pa
+
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.references import mask
-from airflow_provider_flinkx.pipeline import ranges
+from airflow_provider_flinkx.pipeline import ranges, table_plans
 from airflow_provider_flinkx.pipeline.steps import ATTEMPT, Message, Run, shared_state
 from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 
@@ -19,7 +21,7 @@ def plan(run: Run) -> Iterator[Message]:
     try:
         reader = run.reader()
         try:
-            writer = run.writer(reader.schema)
+            writer = run.writer(pa.schema([]) if run.reads_many else reader.schema)
             try:
                 messages = list(_planned(run, reader, writer))
             finally:
@@ -43,7 +45,10 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     if kept is None:
         kept = _begun(run, reader, writer, ledger)
     elif kept.report is None:
-        writer.resume(reader.schema)
+        if run.reads_many:
+            table_plans.resume(run, kept)
+        else:
+            writer.resume(reader.schema)
         told = f"an earlier try had written {len(kept.done)} of {len(kept.splits)} splits"
         warnings.append(f"{told}; this one went on there")
     if kept.report is not None:
@@ -51,13 +56,15 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
         return
     warnings += reader.remarks()
     common = {"ledger": ledger is not None, "range": place}
-    plan = {"kind": "plan", "splits": len(kept.splits), "rows_before": kept.rows_before}
+    tables = [{"table": asdict(table), "splits": count} for table, count in table_plans.splits_of(kept)]
+    plan = {"kind": "plan", "splits": len(kept.splits), "rows_before": list(kept.rows_before), "tables": tables}
     yield {**plan, **common, "warnings": warnings}
     for split in kept.splits:
         if split.index in kept.done:
             yield {"kind": "done", "report": kept.done[split.index]}
         else:
-            yield {"kind": "split", "split": asdict(split), **common}
+            table = tables[split.table]["table"] if tables else None
+            yield {"kind": "split", "split": asdict(split), "table": table, **common}
 
 
 def _check_verification(run: Run, writer: Writer) -> None:
@@ -69,9 +76,12 @@ def _check_verification(run: Run, writer: Writer) -> None:
 
 def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> KeptRun:
     """A run whose target is prepared and whose splits are cut, and kept in the ledger."""
-    writer.prepare_for(reader)
-    before = writer.row_count() if run.job.setting.verify else None
-    begun = KeptRun(_digest(run, reader), list(reader.splits()), {}, rows_before=before)
+    if run.reads_many:
+        begun = table_plans.begin(run, reader, _digest(run, reader))
+    else:
+        writer.prepare_for(reader)
+        before = [writer.row_count()] if run.job.setting.verify else []
+        begun = KeptRun(_digest(run, reader), list(reader.splits()), {}, rows_before=before)
     if hold := reader.take_hold():
         # For as long as this process lives, or until the job has ended.
         shared_state(run).holds.append(hold)

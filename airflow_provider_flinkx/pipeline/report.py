@@ -65,20 +65,29 @@ class Counters:
 
 @dataclass
 class SplitReport:
-    """What became of one split. Crosses Flink as JSON, so it stays small: samples are capped."""
+    """What became of one split. Crosses Flink as JSON, so it stays small: samples are capped.
+
+    `table` is the place of its table in a job that reads many.
+    """
 
     index: int
     counters: Counters = field(default_factory=Counters)
     samples: list[dict[str, Any]] = field(default_factory=list)
     dirty_file: str | None = None
     location: dict[str, str] = field(default_factory=dict)
+    table: int = 0
 
-    def add_samples(self, rejects: Sequence[Reject]) -> None:
-        """Keep the first rejected rows as samples, values cut and secrets masked."""
+    def add_samples(self, rejects: Sequence[Reject], of_table: Mapping[str, str]) -> None:
+        """Keep the first rejected rows as samples, values cut and secrets masked.
+
+        Args:
+            rejects: the rows.
+            of_table: what says which table they come from, where the job reads many; else nothing.
+        """
         for reject in rejects[: MAX_SAMPLES - len(self.samples)]:
             row = {name: _sample_value(name, value) for name, value in reject.row.items()}
             message = reject.message[: 2 * MAX_SAMPLE_TEXT]
-            self.samples.append({"category": reject.category.value, "message": message, "row": row})
+            self.samples.append({**of_table, "category": reject.category.value, "message": message, "row": row})
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -155,8 +164,58 @@ def _same(left: float, right: float) -> bool:
 
 
 @dataclass
+class TableReport:
+    """The sum over the splits of one of the tables of a job that reads many.
+
+    Args:
+        source: the table that is read, as messages call it.
+        target: the table that is written.
+        splits: how many there are.
+        failed: whether one of them has failed, or rows were lost or doubled.
+    """
+
+    source: str
+    target: str
+    splits: int
+    splits_done: int = 0
+    counters: Counters = field(default_factory=Counters)
+    location: dict[str, str] = field(default_factory=dict)
+    verification: dict[str, Any] | None = None
+    failed: bool = False
+
+    def add(self, split: SplitReport, *, committed: bool) -> None:
+        """Add a split; only a committed one counts as done."""
+        self.splits_done += committed
+        self.counters.add(split.counters)
+        self.location.update(split.location)
+
+    def to_json(self, *, finished: bool, published: bool) -> dict[str, Any]:
+        """The table's part of the report.
+
+        Args:
+            finished: whether the job has.
+            published: whether what its splits wrote is in the target.
+        """
+        written = published and self.splits_done == self.splits
+        unfinished = "FAILED" if self.failed else "WRITTEN" if written else "UNFINISHED"
+        return {
+            "source": self.source,
+            "target": self.target,
+            "state": "FINISHED" if finished else unfinished,
+            **asdict(self.counters),
+            "splits": self.splits,
+            "splitsDone": self.splits_done,
+            **self.location,
+            **({} if self.verification is None else {"verify": self.verification}),
+        }
+
+
+@dataclass
 class JobReport:
-    """The running sum over splits, in the report step; `to_json` is the report of design.md, "XCom"."""
+    """The running sum over splits, in the report step; `to_json` is the report of design.md, "XCom".
+
+    `tables` are those of a job that reads many. `published` is whether what was committed is in the target.
+    """
 
     job: Job
     splits: int = 0
@@ -168,6 +227,8 @@ class JobReport:
     warnings: list[str] = field(default_factory=list)
     ended_early: str | None = None
     verification: dict[str, Any] | None = None
+    tables: list[TableReport] = field(default_factory=list)
+    published: bool = True
 
     def add(self, split: SplitReport, *, committed: bool) -> None:
         """Add a split; only a committed one counts as done."""
@@ -176,7 +237,17 @@ class JobReport:
         self.samples.extend(split.samples[: MAX_SAMPLES - len(self.samples)])
         if split.dirty_file:
             self.dirty_files.append(split.dirty_file)
-        self.location.update(split.location)
+        if self.tables:
+            self.tables[split.table].add(split, committed=committed)
+        else:
+            self.location.update(split.location)
+
+    def take_back_writes(self) -> None:
+        """Nothing of what was committed is in the target, because the job failed before its publication."""
+        self.published = False
+        self.counters = self.counters.without_writes()
+        for table in self.tables:
+            table.counters = table.counters.without_writes()
 
     def error_limit(self) -> dict[str, Any]:
         """See `error_limit_outcome`; a reason to end the job early stands, whatever was read beside it."""
@@ -206,6 +277,7 @@ class JobReport:
             "timezone": self.job.setting.timezone,
             "warnings": self.warnings,
             **({} if self.verification is None else {"verify": self.verification}),
+            **({"tables": self._tables(finished=state == "FINISHED")} if self.tables else {}),
             "contents": [content],
             "error_limit": self.error_limit(),
             "dirty_data": {
@@ -216,3 +288,6 @@ class JobReport:
                 "samples": self.samples,
             },
         }
+
+    def _tables(self, *, finished: bool) -> list[dict[str, Any]]:
+        return [table.to_json(finished=finished, published=self.published) for table in self.tables]

@@ -2,10 +2,11 @@
 
 Steps talk in messages, plain dicts with a `kind`:
 
-    plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; rows_before: rows in the
-              rows_before}                              target before the first split, where the job wants them counted
-    split    {split, ledger, range}                     plan -> sync; ledger: whether the target keeps one;
-                                                        range: `RunContext.range`
+    plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; rows_before: rows in each
+              rows_before, tables}                      target before the first split, where the job wants them counted;
+                                                        tables: [{table, splits: number}] of a job that reads many
+    split    {split, ledger, range, table}              plan -> sync; ledger: whether the target keeps one;
+                                                        range: `RunContext.range`; table: the split's, of many, or null
     done     {report}                                   plan, sync -> report: the split is in the target
     finished {report}                                   plan -> report: an earlier try has finished the run
     stopped  {report, early_end}                        sync -> report: rolled back, or not begun; early_end says
@@ -22,20 +23,22 @@ import contextlib
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from airflow_provider_flinkx import exceptions
-from airflow_provider_flinkx.jobs.model import Job
+from airflow_provider_flinkx.jobs import many_tables
+from airflow_provider_flinkx.jobs.model import Content, Job, SourceTable
 from airflow_provider_flinkx.pipeline.dirty import RejectFile, RejectFiles
 from airflow_provider_flinkx.pipeline.read_ahead import ReadAhead
 from airflow_provider_flinkx.pipeline.report import (
     Counters,
     JobReport,
     SplitReport,
+    TableReport,
     error_limit_outcome,
     reason_to_end_early,
 )
@@ -84,6 +87,28 @@ class Run:
         context = replace(self.context, field_names=tuple(schema.names))
         writer: Writer = self.writer_class()(endpoint.parameter, endpoint.columns, context)
         return writer
+
+    @property
+    def reads_many(self) -> bool:
+        """Whether the job reads many tables; then reader and writer are those of `of_table`."""
+        return many_tables.reads_many(self.job.content)
+
+    def of_table(self, table: SourceTable | None) -> Run:
+        """The run of one of the tables; this one where the job reads one anyway."""
+        return self if table is None else self._with(many_tables.content_of(self.job.content, table))
+
+    def of_target(self, tables: Sequence[SourceTable], *, common: bool = True) -> Run:
+        """The run of the first of these tables, with the `preSql` and `postSql` of all of them.
+
+        Args:
+            tables: those that go to one target, or all.
+            common: whether statements that name no table are among them.
+        """
+        content = many_tables.content_of(self.job.content, tables[0])
+        return self._with(many_tables.with_statements(content, tables, common=common))
+
+    def _with(self, content: Content) -> Run:
+        return replace(self, job=replace(self.job, content=content))
 
     def in_range(self, name: str | None) -> Run:
         """This run, with the name that the plan has found for its rows."""
@@ -146,7 +171,7 @@ def shared_state(run: Run) -> SharedState:
 
 
 class Sync:
-    """The sync step of one channel: split in, message out. Keeps its connections between splits."""
+    """The sync step of one channel: split in, message out. Keeps its connections between splits of one table."""
 
     def __init__(self, run: Run, on_progress: Callable[[Counters], None]) -> None:
         """`on_progress` gets what was added to the counters after each batch."""
@@ -154,13 +179,17 @@ class Sync:
         self.state = shared_state(run)
         self.reject_files = RejectFiles(run.job.setting.dirty, run.context.attempt, run.job.setting.timezone)
         self._on_progress = on_progress
+        self._table: SourceTable | None = None
         self._reader: Reader | None = None
         self._writer: Writer | None = None
 
-    def split(self, split: Split, *, ledger: bool = False, range: str | None = None) -> Message:
+    def split(
+        self, split: Split, *, ledger: bool = False, range: str | None = None, table: Mapping[str, Any] | None = None
+    ) -> Message:
         """Move one split, with an entry in the target's ledger if it keeps one, and say what became of it."""
         self.run = self.run.in_range(range)
-        report = SplitReport(split.index)
+        self._turn_to(SourceTable(**table) if table else None)
+        report = SplitReport(split.index, table=split.table)
         if self.state.stopped:
             return self._stopped(report)
         try:
@@ -193,16 +222,27 @@ class Sync:
                 part.close()
         self._reader = self._writer = None
 
+    def _turn_to(self, table: SourceTable | None) -> None:
+        """Splits come table by table: what was opened for the last one is not needed any more."""
+        if table != self._table:
+            self.close()
+            self._table = table
+
     def _parts(self) -> tuple[Reader, Writer]:
         if self._reader is None:
-            self._reader = self.run.reader()
+            self._reader = self.run.of_table(self._table).reader()
         if self._writer is None:
-            self._writer = self.run.writer(self._reader.schema)
+            self._writer = self.run.of_table(self._table).writer(self._reader.schema)
         return self._reader, self._writer
+
+    @property
+    def _of_table(self) -> Mapping[str, str]:
+        """What tells of a rejected row where it comes from."""
+        return {"table": self._table.label} if self._table else {}
 
     def _move(self, split: Split, report: SplitReport, *, ledger: bool) -> bool:
         reader, writer = self._parts()
-        reject_file = self.reject_files.open(split.index)
+        reject_file = self.reject_files.open(split.index, self._of_table)
         target = writer.open(split, reader.schema)
         try:
             self._copy(ReadAhead(reader.read(split)), target, report, reject_file)
@@ -267,7 +307,7 @@ class Sync:
         added.count_rejects(rejects)
         report.counters.add(added)
         if rejects:
-            report.add_samples(rejects)
+            report.add_samples(rejects, self._of_table)
             reject_file.write(rejects)
             self._check_record_limit(len(rejects))
         self._on_progress(added)
@@ -303,7 +343,8 @@ class Report:
         self.sum = JobReport(run.job, warnings=list(run.warnings))
         self.finished = False
         self._ledger = False
-        self._rows_before: int | None = None
+        self._rows_before: Sequence[int] = ()
+        self._tables: Sequence[SourceTable] = ()
         self._started = time.monotonic()
 
     def add(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -320,6 +361,7 @@ class Report:
             self.total = self.sum.splits = message["splits"]
             self._ledger = message["ledger"]
             self._rows_before = message["rows_before"]
+            self._begin_tables(message["tables"])
             self.run = self.run.in_range(message["range"])
             self.sum.warnings += message["warnings"]
         else:
@@ -328,12 +370,21 @@ class Report:
             return self._end()
         return None
 
+    def _begin_tables(self, tables: Sequence[Mapping[str, Any]]) -> None:
+        self._tables = [SourceTable(**each["table"]) for each in tables]
+        for table, each in zip(self._tables, tables, strict=True):
+            target = many_tables.target_of(self.run.of_table(table).job.content)
+            self.sum.tables.append(TableReport(table.label, target, each["splits"]))
+
     def _add_answer(self, message: Mapping[str, Any]) -> None:
         if message["kind"] == "failed" and self.error is None:
             self.error = message["error"]
         if "report" in message:
             self.answers += 1
-            self.sum.add(SplitReport.from_json(message["report"]), committed=message["kind"] == "done")
+            report = SplitReport.from_json(message["report"])
+            self.sum.add(report, committed=message["kind"] == "done")
+            if self._tables and message["kind"] == "failed":
+                self.sum.tables[report.table].failed = True
             self.sum.ended_early = self.sum.ended_early or message.get("early_end") or self._early_end()
 
     def _is_complete(self) -> bool:
@@ -361,61 +412,98 @@ class Report:
             raise self._failure(exceptions.to_json(exceptions.ErrorLimitExceededError(outcome["reason"])))
         try:
             if self.run.job.setting.verify:
-                self._with_writer(self._verify)
+                self._verify()
             report = self._report("FINISHED")
             kept = {**report, ATTEMPT: self.run.context.attempt} if self._ledger else None
-            self._with_writer(lambda writer: writer.finish(kept))
+            with _writer_of(self._whole) as writer:
+                writer.finish(kept)
         except Exception as error:
             raise self._failure(exceptions.to_json(error)) from error
         self.finished = True
         return report
 
-    def _verify(self, writer: Writer) -> None:
-        """Compare what was read with what the target has.
+    @property
+    def _whole(self) -> Run:
+        """The run whose writer does what is done once, for all tables."""
+        return self.run.of_target(self._tables) if self._tables else self.run
+
+    def _verify(self) -> None:
+        """Compare what was read with what each target has.
 
         Raises:
             DataError: they differ.
         """
-        name = f"job.setting.verify: {self.run.job.content.writer.name}"
-        before, now = self._rows_before, writer.row_count()
-        if before is None:
+        if not self._rows_before:
             message = "an earlier try of this run did not count the rows that were there; take verify out for this run"
-            raise exceptions.DataError(f"{name}: {message}")
-        source, target = self.sum.counters.numRead - self.sum.counters.nErrors, now - before
-        self.sum.verification = {"source": source, "target": target, "equal": source == target}
-        if source != target:
-            grown = f"the table had {before} rows and has {now}, which is {target} more"
-            raise exceptions.DataError(
-                f"{name}: {source} rows were read and not rejected, but {grown}: "
-                "rows were lost or doubled, or somebody else wrote the table meanwhile"
-            )
+            raise exceptions.DataError(f"{self._verification}: {message}")
+        if not many_tables.has_own_targets(self.run.job.content):
+            self.sum.verification, problem = self._compared(self._whole, self.sum.counters, self._rows_before[0])
+            problems = [problem]
+        else:
+            problems = []
+            for table, part, before in zip(self._tables, self.sum.tables, self._rows_before, strict=True):
+                part.verification, problem = self._compared(self.run.of_table(table), part.counters, before)
+                part.failed = problem is not None
+                problems.append(problem and f"table {part.target}: {problem}")
+            self.sum.verification = _added([part.verification for part in self.sum.tables if part.verification])
+        if found := [problem for problem in problems if problem is not None]:
+            raise exceptions.DataError(f"{self._verification}: {'; '.join(found)}")
+
+    @property
+    def _verification(self) -> str:
+        return f"job.setting.verify: {self.run.job.content.writer.name}"
+
+    def _compared(self, run: Run, counters: Counters, before: int) -> tuple[dict[str, Any], str | None]:
+        """The figures of one target, and what is wrong with them."""
+        with _writer_of(run) as writer:
+            now = writer.row_count()
+        source, target = counters.numRead - counters.nErrors, now - before
+        figures = {"source": source, "target": target, "equal": source == target}
+        if source == target:
+            return figures, None
+        grown = f"the table had {before} rows and has {now}, which is {target} more"
+        return figures, (
+            f"{source} rows were read and not rejected, but {grown}: "
+            "rows were lost or doubled, or somebody else wrote the table meanwhile"
+        )
 
     def abort(self) -> None:
         """Remove what was not published, unless the job finished. Never raises."""
         shared_state(self.run).let_go()
         if not self.finished:
             try:
-                self._with_writer(lambda writer: writer.abort())
+                with _writer_of(self._whole) as writer:
+                    writer.abort()
             except Exception:
                 traceback.print_exc()
-
-    def _with_writer(self, act: Callable[[Writer], None]) -> None:
-        reader = self.run.reader()
-        try:
-            writer = self.run.writer(reader.schema)
-            try:
-                act(writer)
-            finally:
-                writer.close()
-        finally:
-            reader.close()
 
     def _failure(self, error: Mapping[str, Any]) -> exceptions.FlinkXError:
         failure = exceptions.from_json(error)
         if self.run.writer_class().published_by_finish:
-            self.sum.counters = self.sum.counters.without_writes()
+            self.sum.take_back_writes()
         failure.report = self._report("FAILED")
         return failure
 
     def _report(self, state: str) -> dict[str, Any]:
         return self.sum.to_json(state=state, seconds=time.monotonic() - self._started)
+
+
+def _added(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of all targets together; equal only where each of them is."""
+    source, target = (sum(each[side] for each in figures) for side in ("source", "target"))
+    return {"source": source, "target": target, "equal": all(each["equal"] for each in figures)}
+
+
+@contextlib.contextmanager
+def _writer_of(run: Run) -> Iterator[Writer]:
+    """A writer for what is done once, outside of splits."""
+    reader = run.reader()
+    try:
+        # A job of many tables that ended before they were known has no schema; then there is only to clean up.
+        writer = run.writer(pa.schema([]) if run.reads_many else reader.schema)
+        try:
+            yield writer
+        finally:
+            writer.close()
+    finally:
+        reader.close()

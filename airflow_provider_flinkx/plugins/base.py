@@ -23,7 +23,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.jobs.model import Column, SourceTable
 
 
 class Category(str, enum.Enum):
@@ -66,12 +67,14 @@ class Split:
     """A part of the source that one task reads: deterministic, and readable again.
 
     `spec` holds JSON values only and no password: it travels through Flink and stands in logs.
-    `rows` is the exact number of rows or an upper bound of it, where the source knows it.
+    `rows` is the exact number of rows or an upper bound of it, where the source knows it. `table` is the place of
+    its table in a job that reads many; the pipeline fills it in.
     """
 
     index: int
     spec: Mapping[str, Any] = field(default_factory=dict)
     rows: int | None = None
+    table: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,14 @@ class Reader(abc.ABC):
     def read(self, split: Split) -> Iterator[Batch]:
         """Stream the split in batches of bounded size (about 64k rows, at most some 16 MB)."""
 
+    def tables(self) -> Sequence[SourceTable]:
+        """The tables that a job of many names, patterns matched against those of the source, in their order.
+
+        Raises:
+            DataError: a pattern matches nothing.
+        """
+        raise JobInvalidError([f"connection[0].table: {type(self).__name__} reads one table"])
+
     def location(self) -> Mapping[str, str]:
         """After the last split: startLocation/endLocation of an incremental read (job.md §8); `snapshot`: its name."""
         return {}
@@ -210,14 +221,16 @@ class KeptRun:
         splits: the plan; its splits stay the same over all tries.
         done: index of each split that is in the target -> its report.
         report: the job report, when an earlier try has finished.
-        rows_before: rows in the target before the first split, where the job wants them counted.
+        rows_before: rows in each target before the first split, where the job wants them counted; else nothing.
+        tables: of a job that reads many, see `Split.table`; none for any other.
     """
 
     digest: str
     splits: Sequence[Split]
     done: Mapping[int, Mapping[str, Any]]
     report: Mapping[str, Any] | None = None
-    rows_before: int | None = None
+    rows_before: Sequence[int] = ()
+    tables: Sequence[SourceTable] = ()
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,12 @@ class DB2(Database):
             self._given_schema = str(cursor.fetchone()[0]).rstrip()
         return self._given_schema, name
 
+    def list_tables(self, cursor: Any, place: Sequence[str]) -> Sequence[str]:
+        """Names of the tables of a schema, or of the session's."""
+        schema = self.literal(place[-1]) if place else "CURRENT SCHEMA"
+        cursor.execute(f"SELECT TABNAME FROM {self.catalog}.TABLES WHERE TABSCHEMA = {schema} AND TYPE = 'T'")
+        return [str(name) for (name,) in cursor.fetchall()]
+
     def table_columns(self, cursor: Any) -> Sequence[CatalogColumn]:
         """The table's columns in their order; empty when there is no such table.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -49,6 +49,10 @@ _TLS_MODES = {"required": {}, "verify_ca": {"ssl_verify_cert": True},
               "verify_identity": {"ssl_verify_cert": True, "ssl_verify_identity": True}}  # fmt: skip
 
 
+_TABLES = """
+SELECT TABLE_NAME FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_TYPE = 'BASE TABLE'
+"""
 #: What tells PyMySQL not to encrypt.
 _OPEN: Mapping[str, Any] = {"ssl_disabled": True}
 
@@ -141,6 +145,11 @@ class MySQL(Database):
         """The URL, with the password in it, of the server that answered, as connectorx takes it."""
         user, password = (quote(text or "", safe="") for text in (self.address.user, self.address.password))
         return f"mysql://{user}:{password}@{self.server}/{quote(self.address.database, safe='')}"
+
+    def list_tables(self, cursor: Any, place: Sequence[str]) -> Sequence[str]:
+        """Names of the tables of a database; no place: of that of the URL."""
+        cursor.execute(_TABLES, (place[-1] if place else None,))
+        return [name for (name,) in cursor.fetchall()]
 
     @property
     def table_place(self) -> tuple[str | None, str]:

@@ -50,6 +50,11 @@ SELECT OWNER, TABLE_NAME FROM ALL_TABLES WHERE OWNER = :1 AND TABLE_NAME = :2
 UNION ALL
 SELECT TABLE_OWNER, TABLE_NAME FROM ALL_SYNONYMS WHERE OWNER IN (:3, 'PUBLIC') AND SYNONYM_NAME = :4
 """
+_TABLES = """
+SELECT TABLE_NAME FROM ALL_TABLES
+WHERE OWNER = COALESCE(:1, SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA')) AND NESTED = 'NO' AND SECONDARY = 'N'
+  AND TABLE_NAME NOT LIKE 'BIN$%'
+"""
 _COLUMNS = """
 SELECT COLUMN_NAME, DATA_TYPE, DATA_PRECISION, DATA_SCALE, NULLABLE FROM ALL_TAB_COLS
 WHERE OWNER = :1 AND TABLE_NAME = :2 AND HIDDEN_COLUMN = 'NO' AND VIRTUAL_COLUMN = 'NO'
@@ -123,6 +128,11 @@ class Oracle(Database):
         cursor.execute(_PLACE, [owner, name, owner, name])
         found = cursor.fetchone()
         return None if found is None else (str(found[0]), str(found[1]))
+
+    def list_tables(self, cursor: Any, place: Sequence[str]) -> Sequence[str]:
+        """Names of the tables of a schema, or of the session's."""
+        cursor.execute(_TABLES, [place[-1] if place else None])
+        return [str(name) for (name,) in cursor.fetchall()]
 
     def table_columns(self, cursor: Any) -> Sequence[TargetColumn]:
         """The columns of the table that can be written, in their order; empty when it is no table."""

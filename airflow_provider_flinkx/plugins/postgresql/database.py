@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import adbc_driver_manager
@@ -52,6 +52,12 @@ _SESSION = (
     "SELECT set_config(name, '5s', false) FROM pg_settings "
     "WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'",
 )
+_TABLES = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid)
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'
+  AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
+"""
 _COPY_LINE = re.compile(r"COPY .*, line (\d+)")
 #: Classes of SQLSTATE that speak of a row: data, constraint, WITH CHECK OPTION, raised by a trigger.
 _ROW_CLASSES = ("22", "23", "44", "P0")
@@ -88,6 +94,11 @@ class PostgreSQL(Database):
     def connect_rows(self) -> RowConnection:
         """A new ADBC connection with our session settings."""
         return RowConnection(self)
+
+    def list_tables(self, cursor: Any, place: Sequence[str]) -> Sequence[str]:
+        """Names of the tables of a schema, or of the search path; parts of other tables stand in those already."""
+        cursor.execute(_TABLES, {"schema": place[-1] if place else None})
+        return [name for (name,) in cursor.fetchall()]
 
     def quote(self, name: str) -> str:
         """An identifier in double quotes."""

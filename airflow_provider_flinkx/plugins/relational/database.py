@@ -79,6 +79,15 @@ class Database(abc.ABC):
             cursor.execute("SELECT version()")
             return str(cursor.fetchone()[0])
 
+    def list_tables(self, cursor: Any, place: Sequence[str]) -> Sequence[str]:  # noqa: ARG002  # not known here
+        """Names of the tables, without views.
+
+        Args:
+            cursor: of `planning`.
+            place: parts in front of a table's name, such as its schema; none: where names without one are looked for.
+        """
+        raise JobInvalidError([f"connection[0].table: patterns are not known for {self.product}: name the tables"])
+
     def stored_name(self, written: str) -> str:
         """How the server stores a name that is written without quotes; unchanged as a rule."""
         return written

@@ -28,6 +28,7 @@ from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import DataError, NotFoundError
+from airflow_provider_flinkx.jobs.model import SourceTable
 from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Location, RunContext, Split
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.names import split_table_name
@@ -71,12 +72,14 @@ class RelationalLedger(Ledger):
         if plan is None:
             return None
         splits = [Split(**split) for split in plan["splits"]]
-        return KeptRun(plan["digest"], splits, entries, rows_before=plan.get("rowsBefore"))
+        tables = [SourceTable(**table) for table in plan.get("tables", ())]
+        return KeptRun(plan["digest"], splits, entries, rows_before=plan.get("rowsBefore") or (), tables=tables)
 
     def begin(self, begun: KeptRun, *, anew: bool) -> None:
         """Keep the plan of a run."""
         splits = [asdict(split) for split in begun.splits]
-        plan = {"digest": begun.digest, "splits": splits, "rowsBefore": begun.rows_before}
+        tables = [asdict(table) for table in begun.tables]
+        plan = {"digest": begun.digest, "splits": splits, "rowsBefore": list(begun.rows_before), "tables": tables}
         with self._database.planning(f"keep the plan in {self._label}") as cursor:
             if anew:
                 cursor.execute(f"DELETE FROM {self._table} WHERE job_key = {self._key}")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
 
 _PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|([^."`]+)')
+#: What a part in quotes may have only: it would end the part, or make a pattern of it.
+_SPECIAL = re.compile(r"[.\"`*?\[]")
+_LETTERS = re.compile(r"[A-Za-z]+")
 _ORDINARY = re.compile(r"[A-Za-z][A-Za-z0-9_$#@]*")
 
 
@@ -39,3 +43,24 @@ def split_table_name(name: str, *, stored: Callable[[str], str] = str) -> tuple[
 def upper_case(name: str) -> str:
     """An ordinary name as a server stores it that knows these in upper case only; another one as it is."""
     return name.upper() if _ORDINARY.fullmatch(name) else name
+
+
+def join_table_name(parts: Sequence[str], *, stored: Callable[[str], str] = str) -> str:
+    """The name with these parts as it would stand in a job; the reverse of `split_table_name`."""
+    return ".".join(part if _is_plain(part, stored) else '"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def _is_plain(part: str, stored: Callable[[str], str]) -> bool:
+    return stored(part) == part and _SPECIAL.search(part) is None
+
+
+def matching(pattern: str, names: Iterable[str], *, stored: Callable[[str], str] = str) -> list[str]:
+    """The names that match a shell-style pattern, sorted; letters count as the server stores them.
+
+    Args:
+        pattern: may have `*`, `?`, `[...]`.
+        names: as the server stores them.
+        stored: see `split_table_name`.
+    """
+    folded = _LETTERS.sub(lambda letters: stored(letters[0]), pattern)
+    return sorted(name for name in names if fnmatchcase(name, folded))

@@ -14,15 +14,21 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import DataError, NotFoundError
-from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
+from airflow_provider_flinkx.jobs.many_tables import is_pattern
+from airflow_provider_flinkx.jobs.model import Column, SourceTable
 from airflow_provider_flinkx.plugins.base import Batch, Reader, RunContext, Split, TableColumn
 from airflow_provider_flinkx.plugins.conversion import apply_columns, arrow_type, field_name
 from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.deadline import FirstRowsDeadline, Watch
 from airflow_provider_flinkx.plugins.relational.incremental import Bounds, location_to_text, text_to_location
+from airflow_provider_flinkx.plugins.relational.jdbc import connection_of
+from airflow_provider_flinkx.plugins.relational.ledger import TABLE as LEDGER_TABLE
+from airflow_provider_flinkx.plugins.relational.names import join_table_name, matching, split_table_name
 from airflow_provider_flinkx.plugins.relational.splits import Sample, boundaries, key_ranges, split_count
 
+#: Names of tables in a message.
+_MOST_SHOWN = 10
 #: `ROW_NUMBER(expr)` as splitPk (job.md §13.1): numbers that two queries need not give alike.
 _ROW_NUMBER = re.compile(r"\s*row_number\s*\(.*\)\s*", re.IGNORECASE | re.DOTALL)
 
@@ -109,6 +115,42 @@ class RelationalReader(Reader):
     def location(self) -> Mapping[str, str]:
         """StartLocation and endLocation of an incremental read; the snapshot of a consistent one."""
         return self._location
+
+    def tables(self) -> Sequence[SourceTable]:
+        """The tables of `connection[0].table`: names as they are, then what each pattern matches."""
+        found: dict[tuple[str, ...], SourceTable] = {}
+        for written in connection_of(self.parameter).get("table") or ():
+            for parts, table in self._matching(written) if is_pattern(written) else [self._named(written)]:
+                found.setdefault(parts, table)
+        return list(found.values())
+
+    def _named(self, written: str) -> tuple[tuple[str, ...], SourceTable]:
+        given = split_table_name(written)
+        return split_table_name(written, stored=self.database.stored_name), SourceTable(
+            written, given[-1], ".".join(given)
+        )
+
+    def _matching(self, pattern: str) -> list[tuple[tuple[str, ...], SourceTable]]:
+        """The tables that match a pattern.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        stored = self.database.stored_name
+        *schema, last = split_table_name(pattern)
+        if any(map(is_pattern, schema)):
+            raise JobInvalidError([f"connection[0].table: {pattern!r} has a pattern in the name of its schema"])
+        place = [stored(part) for part in schema]
+        given = connection_of(self.parameter).get("schema")
+        with self.database.planning(f"list the tables of {pattern}") as cursor:
+            there = self.database.list_tables(cursor, place or ([stored(given)] if given else []))
+        names = matching(last, (name for name in there if name.lower() != LEDGER_TABLE), stored=stored)
+        if not names:
+            raise self.database.error(NotFoundError, f"no table matches {pattern}; there are {_some(there)}")
+        found = [(*place, name) for name in names]
+        return [
+            (parts, SourceTable(join_table_name(parts, stored=stored), parts[-1], ".".join(parts))) for parts in found
+        ]
 
     def table_columns(self) -> list[TableColumn]:
         """The columns as the source's table has them, where a table is read and the job does not change their type."""
@@ -322,3 +364,9 @@ class RelationalReader(Reader):
             message = f"increColumn {wanted} is not among the columns that are read: {', '.join(names)}"
             raise self.database.error(NotFoundError, message)
         return self.selected[names.index(wanted)]
+
+
+def _some(names: Sequence[str]) -> str:
+    """A few names for a message."""
+    shown = ", ".join(sorted(names)[:_MOST_SHOWN])
+    return (f"{shown}, …" if len(names) > _MOST_SHOWN else shown) or "none"

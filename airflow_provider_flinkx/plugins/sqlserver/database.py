@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -127,6 +127,15 @@ class SQLServer(Database):
     def catalog(self) -> str:
         """The schema of the system views of the table's database, which a name of three parts gives."""
         return f"{self.quote(self.table_name[-3])}.sys" if len(self.table_name) == 3 else "sys"
+
+    def list_tables(self, cursor: Any, place: Sequence[str]) -> Sequence[str]:
+        """Names of the tables of a schema, or of the user's own; the first of two parts is a database."""
+        views = f"{self.quote(place[-2])}.INFORMATION_SCHEMA" if len(place) > 1 else "INFORMATION_SCHEMA"
+        schema = self.literal(place[-1]) if place else "SCHEMA_NAME()"
+        cursor.execute(
+            f"SELECT TABLE_NAME FROM {views}.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA = {schema}"  # noqa: S608  # quoted names
+        )
+        return [str(name) for (name,) in cursor.fetchall()]
 
     def failure(self, error: BaseException, doing: str) -> FlinkXError:
         """The error of the driver or its core as one of this package."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import ConnectionFailedError
-from airflow_provider_flinkx.jobs.model import Content, Dirty, Endpoint, ErrorLimit, Job, Setting, Speed
+from airflow_provider_flinkx.jobs.model import (
+    Content,
+    Dirty,
+    Endpoint,
+    ErrorLimit,
+    Job,
+    Setting,
+    SourceTable,
+    Speed,
+)
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import (
     Batch,
@@ -49,26 +59,62 @@ class Store:
     done: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     report: Mapping[str, Any] | None = None
     lose_answer_of_commit: int | None = None
+    #: Of jobs that read many tables: splits and schema of each source, rows of each target.
+    sources: dict[str, list[list[int]]] = field(default_factory=dict)
+    schemas: dict[str, pa.Schema] = field(default_factory=dict)
+    targets: dict[str, list[int]] = field(default_factory=dict)
+    #: Readers and writers that are in use, and how many there were at once.
+    in_use: set[int] = field(default_factory=set)
+    most_in_use: int = 0
 
     def call(self, name: str) -> None:
         self.calls.append(name)
         if self.fail_at == name:
             raise OSError(f"{name} broke")
 
+    def use(self, user: object) -> None:
+        self.in_use.add(id(user))
+        self.most_in_use = max(self.most_in_use, len(self.in_use))
+
+    def rows_in(self, table: str) -> list[int]:
+        return self.targets.setdefault(table, []) if table else self.target
+
+
+def _names(parameter: Mapping[str, Any]) -> list[str]:
+    return [name for connection in parameter.get("connection", ()) for name in connection["table"]]
+
 
 class MemoryReader(Reader):
     store: Store
 
     @property
+    def table(self) -> str:
+        return "".join(_names(self.parameter))
+
+    @property
     def schema(self) -> pa.Schema:
+        self.store.use(self)
         self.store.call("schema")
-        return SCHEMA
+        return self.store.schemas.get(self.table, SCHEMA)
+
+    def tables(self) -> Sequence[SourceTable]:
+        return [
+            SourceTable(name, name, name)
+            for pattern in _names(self.parameter)
+            for name in fnmatch.filter(sorted(self.store.sources), pattern)
+        ]
 
     def splits(self) -> Sequence[Split]:
-        return [Split(index, {"n": index}) for index in range(len(self.store.splits))]
+        self.store.use(self)
+        splits = self.store.sources[self.table] if self.table else self.store.splits
+        return [Split(index, {"n": index}) for index in range(len(splits))]
+
+    def close(self) -> None:
+        self.store.in_use.discard(id(self))
 
     def read(self, split: Split) -> Iterator[Batch]:
-        ids = self.store.splits[split.spec["n"]]
+        self.store.use(self)
+        ids = (self.store.sources[self.table] if self.table else self.store.splits)[split.spec["n"]]
         half = len(ids) // 2
         for part in (ids[:half], ids[half:]):
             good = [value for value in part if value not in self.store.unreadable]
@@ -83,9 +129,10 @@ class MemoryReader(Reader):
 
 
 class MemorySplitWriter(SplitWriter):
-    def __init__(self, store: Store, split: Split) -> None:
+    def __init__(self, store: Store, split: Split, table: str) -> None:
         self.store = store
         self.split = split
+        self.table = table
         self.rows: list[int] = []
 
     def write(self, batch: pa.RecordBatch) -> WriteResult:
@@ -102,7 +149,7 @@ class MemorySplitWriter(SplitWriter):
         self.report: Mapping[str, Any] = report
 
     def commit(self) -> None:
-        self.store.target += self.rows
+        self.store.rows_in(self.table).extend(self.rows)
         if self.store.keeps_ledger:
             self.store.done[self.split.index] = self.report
         self.store.call("commit")
@@ -136,18 +183,31 @@ class MemoryWriter(Writer):
 
     grows_by_rows = True
 
+    @property
+    def table(self) -> str:
+        return "".join(_names(self.parameter))
+
     def prepare(self, schema: pa.Schema) -> None:
-        self.store.call("prepare")
+        self.store.use(self)
+        self._call("prepare", self.parameter.get("preSql", ()))
 
     def row_count(self) -> int:
-        return len(self.store.target)
+        return len(self.store.rows_in(self.table))
 
     def open(self, split: Split, schema: pa.Schema) -> SplitWriter:
-        return MemorySplitWriter(self.store, split)
+        self.store.use(self)
+        return MemorySplitWriter(self.store, split, self.table)
 
     def finish(self, report: Mapping[str, Any] | None = None) -> None:
-        self.store.call("finish")
+        self._call("finish", self.parameter.get("postSql", ()))
         self.store.report = report
+
+    def close(self) -> None:
+        self.store.in_use.discard(id(self))
+
+    def _call(self, name: str, statements: Sequence[str]) -> None:
+        """Note it, with its table and statements where there are any."""
+        self.store.call(" ".join(filter(None, [name, self.table, *statements])))
 
     def abort(self) -> None:
         self.store.call("abort")
@@ -165,7 +225,7 @@ class LedgerWriter(MemoryWriter):
         return MemoryLedger(self.store)
 
     def resume(self, schema: pa.Schema) -> None:
-        self.store.call("resume")
+        self._call("resume", ())
 
 
 @dataclass(frozen=True)
@@ -175,7 +235,7 @@ class MemoryRun(Run):
     store: Store = field(default_factory=Store)
 
     def reader(self) -> Reader:
-        reader = MemoryReader({}, (), self.context)
+        reader = MemoryReader(self.job.content.reader.parameter, (), self.context)
         reader.store = self.store
         return reader
 

@@ -99,7 +99,7 @@ def test_another_job_does_not_go_on_where_the_first_one_stopped() -> None:
     with pytest.raises(JobInvalidError, match="has written 1 of 3 splits"):
         run_job(next_try(store, parameter={"column": ["other"]}))
     report, _ = run_job(next_try(store, parameter={"column": ["other"], "preSql": ["delete"]}))
-    assert "prepare" in store.calls
+    assert "prepare delete" in store.calls
     assert report["numRead"] == 6
     assert any("begins anew" in line for line in report["warnings"])
 

@@ -105,7 +105,7 @@ def test_categories_are_counted_and_samples_are_capped_and_masked() -> None:
     split = SplitReport(0)
     rejects = [reject(n, list(Category)[n % 4]) for n in range(50)]
     split.counters.count_rejects(rejects)
-    split.add_samples(rejects)
+    split.add_samples(rejects, {})
     assert split.counters.nErrors == 50
     assert split.counters.nullErrors + split.counters.duplicateErrors == 26
     assert split.counters.conversionErrors + split.counters.otherErrors == 24
