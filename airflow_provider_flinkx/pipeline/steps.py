@@ -287,7 +287,8 @@ class Sync:
         try:
             target.commit()
         except exceptions.ConnectionFailedError:
-            # It may be the answer that was lost, not the commit.
+            # It may be the answer that was lost, not the commit. What is left of the transaction would lock the entry.
+            target.rollback()
             if not ledger or self._parts()[1].ledger().written(report.index) is None:
                 raise
 

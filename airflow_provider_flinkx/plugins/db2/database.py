@@ -51,6 +51,8 @@ _ACCESS_STATES = ("42501", "28000", "42502", "08004")
 _MISSING_STATES = ("42704", "42703", "42705", "3F000", "42S02", "42S22", "42X04", "42X05", "42Y07")
 _MISSING_CODES = frozenset({-30061, -1013, -1031})
 _TIMEOUT_STATES = ("57014", "HYT00")
+#: Characters of a piece of a long literal, even if each of them is a quote that stands there twice.
+_LITERAL = 16_000
 _BROKEN_STATES = ("40003", "57011", "57019", "58009", "HY010")
 
 
@@ -60,6 +62,7 @@ class DB2(Database):
     product = "DB2"
     schemes = frozenset({"db2"})
     default_port = url.DEFAULT_PORT
+    long_text = "clob(67108864)"
     #: Schema of the catalog's views.
     catalog: ClassVar[str] = "SYSCAT"
     _given_schema: str | None = None
@@ -88,6 +91,13 @@ class DB2(Database):
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""
         return "'" + value.replace("'", "''") + "'"
+
+    def long_literal(self, value: str) -> str:
+        """A text of ASCII as a CLOB, joined of literals: one alone has 32,672 bytes at most."""
+        pieces = [value[start : start + _LITERAL] for start in range(0, len(value), _LITERAL)]
+        if len(pieces) == 1:
+            return self.literal(value)
+        return " || ".join(f"CAST({self.literal(piece)} AS CLOB({_LITERAL}))" for piece in pieces)
 
     def stored_name(self, written: str) -> str:
         """DB2 knows ordinary names in upper case; FlinkX writes them without quotes (db2.md)."""

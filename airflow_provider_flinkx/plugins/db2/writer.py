@@ -45,6 +45,7 @@ class DB2Writer(RelationalWriter):
     """Writes a table of DB2 (db2.md)."""
 
     database_class = DB2
+    keeps_ledger = True
     database: DB2
     _connection: Any = None
     _columns: Sequence[TargetColumn] = ()
@@ -60,14 +61,14 @@ class DB2Writer(RelationalWriter):
         self._columns = self.chosen(available, schema)
         self._merge = self._merged(cursor, available) if self.mode != "insert" else None
 
-    def open(self, split: Split, schema: pa.Schema) -> DB2SplitWriter:  # noqa: ARG002  # one target for all
+    def open(self, split: Split, schema: pa.Schema) -> DB2SplitWriter:
         """Begin a transaction for a split; DB2 begins one with the first statement."""
         if not self._columns:
             with self.database.planning(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._connection is None:
             self._connection = self.database.connect()
-        return DB2SplitWriter(self, self._connection.conn_handler, self._columns, self._merge)
+        return DB2SplitWriter(self, split, self._connection.conn_handler, self._columns, self._merge)
 
     def close(self) -> None:
         """Close the connection that rows are written by."""
@@ -97,11 +98,18 @@ class DB2Writer(RelationalWriter):
 class DB2SplitWriter(RelationalSplitWriter):
     """Writes one split in one transaction."""
 
-    def __init__(self, writer: DB2Writer, handle: Any, columns: Sequence[TargetColumn], merge: Merge | None) -> None:
+    def __init__(
+        self,
+        writer: DB2Writer,
+        split: Split,
+        handle: Any,
+        columns: Sequence[TargetColumn],
+        merge: Merge | None,
+    ) -> None:
         zone = writer.context.timezone
         # Whether a null is refused is left to the server: a trigger may fill it.
         rules = [FitRule(column.name, False, partial(fit_column, column, zone)) for column in columns]
-        super().__init__(writer, rules)
+        super().__init__(writer, rules, split)
         self.database = writer.database
         self.handle = handle
         self.columns = columns
@@ -130,6 +138,13 @@ class DB2SplitWriter(RelationalSplitWriter):
             if len(pieces) > 1:
                 self._run("ROLLBACK TO SAVEPOINT flinkx")
             raise refusal from error
+
+    def run_statement(self, statement: str) -> None:
+        """Run a statement in the transaction."""
+        try:
+            ibm_db.exec_immediate(self.handle, whole(statement))
+        except Exception as error:
+            raise self.database.refusal(error) or self._failure(error) from error
 
     def commit(self) -> None:
         """Commit the transaction."""

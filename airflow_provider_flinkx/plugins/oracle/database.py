@@ -68,6 +68,8 @@ LEFT JOIN ALL_CONSTRAINTS c
 WHERE i.TABLE_OWNER = :1 AND i.TABLE_NAME = :2 AND i.UNIQUENESS = 'UNIQUE' AND i.INDEX_TYPE NOT LIKE 'FUNCTION%'
 ORDER BY CASE WHEN c.CONSTRAINT_TYPE = 'P' THEN 0 ELSE 1 END, i.INDEX_NAME, k.COLUMN_POSITION
 """
+#: Characters of a piece of a long literal, even if each of them is a quote that stands there twice.
+_LITERAL = 2_000
 _NUMBERS = re.compile(r"\(.*?\)")
 
 
@@ -77,6 +79,9 @@ class Oracle(Database):
     product = "Oracle"
     schemes = frozenset({"oracle"})
     default_port = url.DEFAULT_PORT
+    long_text = "CLOB"
+    exact_text = "VARCHAR2(200)"
+    long_integer = "NUMBER(19)"
     address: url.OracleAddress
     _preparer = OracleDialect().identifier_preparer
 
@@ -104,6 +109,15 @@ class Oracle(Database):
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""
         return "'" + value.replace("'", "''") + "'"
+
+    def long_literal(self, value: str) -> str:
+        """A text of ASCII as a CLOB, joined of literals: one alone has 4000 bytes at most."""
+        pieces = [value[start : start + _LITERAL] for start in range(0, len(value), _LITERAL)]
+        return " || ".join(f"TO_CLOB({self.literal(piece)})" for piece in pieces)
+
+    def long_value(self, value: Any) -> str:
+        """The text of a CLOB, of which the driver gives a locator."""
+        return str(value.read())
 
     def stored_name(self, written: str) -> str:
         """Oracle knows names without quotes in upper case."""

@@ -71,6 +71,7 @@ class OracleWriter(RelationalWriter):
     """Writes a table of Oracle (oracle.md)."""
 
     database_class = Oracle
+    keeps_ledger = True
     database: Oracle
     _connection: Any = None
     _columns: Sequence[TargetColumn] = ()
@@ -84,14 +85,14 @@ class OracleWriter(RelationalWriter):
         self._columns = self.chosen(available, schema)
         self._merge = self._merged(cursor, available) if self.mode != "insert" else None
 
-    def open(self, split: Split, schema: pa.Schema) -> OracleSplitWriter:  # noqa: ARG002  # one target for all
+    def open(self, split: Split, schema: pa.Schema) -> OracleSplitWriter:
         """Begin a transaction for a split; Oracle begins one with the first statement."""
         if not self._columns:
             with self.database.planning(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._connection is None:
             self._connection = self.database.connect()
-        return OracleSplitWriter(self, self._connection, self._columns, self._merge)
+        return OracleSplitWriter(self, split, self._connection, self._columns, self._merge)
 
     def close(self) -> None:
         """Close the connection that rows are written by."""
@@ -121,12 +122,17 @@ class OracleSplitWriter(RelationalSplitWriter):
     """Writes one split in one transaction."""
 
     def __init__(
-        self, writer: OracleWriter, connection: Any, columns: Sequence[TargetColumn], merge: Merge | None
+        self,
+        writer: OracleWriter,
+        split: Split,
+        connection: Any,
+        columns: Sequence[TargetColumn],
+        merge: Merge | None,
     ) -> None:
         zone = writer.context.timezone
         # Whether a null is refused is left to the server: a trigger may fill it.
         rules = [FitRule(column.name, False, partial(fit_column, column, zone)) for column in columns]
-        super().__init__(writer, rules)
+        super().__init__(writer, rules, split)
         self.database = writer.database
         self.connection = connection
         self.columns = columns
@@ -145,6 +151,15 @@ class OracleSplitWriter(RelationalSplitWriter):
             outcome.refused.update({start + place: refusal for place, refusal in refused.items()})
             outcome.written += rows.num_rows - len(refused)
         return outcome
+
+    def run_statement(self, statement: str) -> None:
+        """Run a statement in the transaction."""
+        try:
+            self._execute(statement)
+        except (oracledb.Error, OSError) as error:
+            details = error.args[0] if error.args else None
+            refusal = self.database.refusal(details) if hasattr(details, "code") else None
+            raise refusal or self._failure(error) from error
 
     def commit(self) -> None:
         """Commit the transaction."""

@@ -28,6 +28,7 @@ class Database(abc.ABC):
         session: statements to run at the start of each connection.
         long_text: column type for texts of some megabytes.
         exact_text: column type for short texts of ASCII, compared letter by letter.
+        long_integer: column type for whole numbers of 64 bits.
         table_options: what follows the columns of a CREATE TABLE of ours.
         tables_class: how tables are described and made; None where that is not known.
     """
@@ -35,6 +36,7 @@ class Database(abc.ABC):
     product: ClassVar[str]
     long_text: ClassVar[str] = "text"
     exact_text: ClassVar[str] = "varchar(200)"
+    long_integer: ClassVar[str] = "bigint"
     table_options: ClassVar[str] = ""
     tables_class: ClassVar[type[Tables] | None] = None
     schemes: ClassVar[Collection[str]]
@@ -72,6 +74,14 @@ class Database(abc.ABC):
     @abc.abstractmethod
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""
+
+    def long_literal(self, value: str) -> str:
+        """A text of ASCII as an SQL literal, however long it is."""
+        return self.literal(value)
+
+    def long_value(self, value: Any) -> str:
+        """What a cursor gave for a column of `long_text`, as text; while its connection is open."""
+        return str(value)
 
     def version(self, connection: Any) -> str:
         """What the server says of itself; `connection` is one of `connect`."""

@@ -19,6 +19,7 @@ goes on with them.
 # ruff: noqa: S608 -- SQL is made here of quoted names and quoted texts
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -53,7 +54,9 @@ class RelationalLedger(Ledger):
 
     def __init__(self, database: Database, table: str | None, context: RunContext) -> None:
         self._database = database
-        parts = split_table_name(table) if table else (*database.table_name[:-1], database.stored_name(TABLE))
+        parts = (*database.table_name[:-1], database.stored_name(TABLE))
+        if table:
+            parts = split_table_name(table, stored=database.stored_name)
         self._table = ".".join(database.quote(part) for part in parts)
         self._label = ".".join(parts)
         self._context = context
@@ -94,16 +97,33 @@ class RelationalLedger(Ledger):
         return self._insert(self._context.ledger_key, index, value)
 
     def finish(self, cursor: Any, report: Mapping[str, Any]) -> None:
-        """Keep the job report, and forget what is a month old; an error when another try has finished."""
+        """Keep the job report; an error when another try has finished."""
         cursor.execute(self.entry(FINISHED, report))
-        old = f"DELETE FROM {self._table} WHERE written < {round(time.time() - KEPT_SECONDS)}"
-        cursor.execute(f"{old} AND job_key NOT LIKE '{RANGE_PREFIX}%'")
-        if self._context.range is None:
-            return
-        stream, series, number = self._context.range.split(".")
-        # The ranges before this one are finished; no other is known to be.
-        cursor.execute(f"{old} AND job_key LIKE '{stream}.{series}.%' AND job_key <> {self._key}")
-        self._move_on(cursor, stream, {"series": series, "number": int(number)}, report)
+        if self._context.range is not None:
+            stream, series, number = self._context.range.split(".")
+            self._move_on(cursor, stream, {"series": series, "number": int(number)}, report)
+
+    def forget_old(self) -> None:
+        """Remove entries that are a month old; what cannot be removed now is left to another run.
+
+        Not in the transaction that finishes the run: two jobs that finish at one moment would each wait for what the
+        other one has locked. For the same reason the keys are looked up first: a DELETE without a key locks all rows.
+        """
+        old = f"written < {round(time.time() - KEPT_SECONDS)}"
+        finished = f"job_key NOT LIKE '{RANGE_PREFIX}%'"
+        if self._context.range is not None:
+            # The ranges before this one are finished; no other is known to be.
+            series, _, _ = self._context.range.rpartition(".")
+            finished = f"({finished} OR (job_key LIKE '{series}.%' AND job_key <> {self._key}))"
+        with contextlib.suppress(DataError):
+            with self._database.planning(f"look for old entries in {self._label}") as cursor:
+                cursor.execute(f"SELECT DISTINCT job_key FROM {self._table} WHERE {old} AND {finished}")
+                keys = sorted(str(key) for (key,) in cursor.fetchall())
+            if not keys:
+                return
+            with self._database.planning(f"remove old entries from {self._label}") as cursor:
+                for key in keys:
+                    cursor.execute(f"DELETE FROM {self._table} WHERE job_key = {self._database.literal(key)} AND {old}")
 
     def location(self, source: str, first: str) -> Location:
         """The location kept for a source, and this target; the first run leaves it here before it reads."""
@@ -136,7 +156,7 @@ class RelationalLedger(Ledger):
             "location": report["endLocation"],
             "lastRun": self._context.job_key,
         }
-        text = self._database.literal(json.dumps(moved))
+        text = self._database.long_literal(json.dumps(moved))
         cursor.execute(
             f"UPDATE {self._table} SET entry = {text}, written = {round(time.time())} "
             f"WHERE job_key = '{stream}' AND split = {LOCATION}"
@@ -144,11 +164,11 @@ class RelationalLedger(Ledger):
 
     def _kept_location(self, cursor: Any, stream: str) -> dict[str, Any] | None:
         cursor.execute(f"SELECT entry FROM {self._table} WHERE job_key = '{stream}' AND split = {LOCATION}")
-        found = cursor.fetchone()
-        return json.loads(found[0]) if found else None
+        found = cursor.fetchall()  # its fetchone cannot take a CLOB from DB2's stand-in
+        return json.loads(self._database.long_value(found[0][0])) if found else None
 
     def _insert(self, key: str, index: int, value: Mapping[str, Any]) -> str:
-        key, text = self._database.literal(key), self._database.literal(json.dumps(value))
+        key, text = self._database.literal(key), self._database.long_literal(json.dumps(value))
         return (
             f"INSERT INTO {self._table} (job_key, split, written, entry) "
             f"VALUES ({key}, {index}, {round(time.time())}, {text})"
@@ -157,12 +177,14 @@ class RelationalLedger(Ledger):
     def _entries(self) -> dict[int, dict[str, Any]]:
         with self._database.planning(f"read {self._label}") as cursor:
             cursor.execute(f"SELECT split, entry FROM {self._table} WHERE job_key = {self._key}")
-            return {int(split): json.loads(entry) for split, entry in cursor.fetchall()}
+            rows = cursor.fetchall()
+            return {int(split): json.loads(self._database.long_value(entry)) for split, entry in rows}
 
     def _create(self) -> None:
         statement = (
             f"CREATE TABLE {self._table} (job_key {self._database.exact_text} NOT NULL, split integer NOT NULL, "
-            f"written bigint NOT NULL, entry {self._database.long_text} NOT NULL, PRIMARY KEY (job_key, split))"
+            f"written {self._database.long_integer} NOT NULL, entry {self._database.long_text} NOT NULL, "
+            f"PRIMARY KEY (job_key, split))"
             f"{self._database.table_options}"
         )
         try:

@@ -124,6 +124,8 @@ class RelationalWriter(Writer):
             kept = self.ledger().read() if report is not None else None
             if kept is None or kept.report is None:
                 raise
+        if report is not None:
+            self.ledger().forget_old()
 
     def ledger(self) -> RelationalLedger:
         """The ledger table, in the schema of the target (`ledgerTable` names another one)."""

@@ -544,9 +544,9 @@ def test_a_table_without_differences_is_taken(database: Database) -> None:
 
 
 @pytest.fixture(params=["postgres", "mariadb", "sqlserver"])
-def run_between(request: pytest.FixtureRequest) -> Database:
-    """A database with 20,000 rows in `source`, and one in `target`."""
-    made = tries.filled(request.getfixturevalue(request.param))
+def run_between(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database with many splits in `source`, and a row in `target`."""
+    made = tries.filled(request.getfixturevalue(request.param), monkeypatch)
     made.execute("INSERT INTO target VALUES (1, 'old')")
     return made
 

@@ -15,7 +15,7 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from airflow_provider_flinkx.jobs.model import Column
-from airflow_provider_flinkx.plugins.base import Category, RunContext
+from airflow_provider_flinkx.plugins.base import Category, RunContext, Split
 from airflow_provider_flinkx.plugins.db2 import url
 from airflow_provider_flinkx.plugins.db2.database import DB2, whole
 from airflow_provider_flinkx.plugins.db2.types import SourceType, TargetColumn
@@ -103,7 +103,7 @@ def test_update_and_replace_are_a_merge(others: Any, on: str, changes: str) -> N
         parameter(**others), [Column(name=name) for name in ("id", "name", "amount")], RunContext("k", "a")
     )
     made._columns = COLUMNS[:3]
-    part = DB2SplitWriter(made, None, COLUMNS[:3], made._merged(Cursor(), COLUMNS))
+    part = DB2SplitWriter(made, Split(0), None, COLUMNS[:3], made._merged(Cursor(), COLUMNS))
     marks = "(CAST(? AS INTEGER), CAST(? AS VARCHAR(80)), CAST(? AS DECIMAL(10, 2)))"
     assert part.statement(2) == (
         f'MERGE INTO "APP"."T" T1 USING (VALUES {marks}, {marks}) AS T2 ("ID", "NAME", "AMOUNT") '
@@ -115,7 +115,7 @@ def test_update_and_replace_are_a_merge(others: Any, on: str, changes: str) -> N
 def test_rows_with_the_same_key_go_into_statements_of_their_own() -> None:
     made = DB2Writer(parameter(writeMode="update", updateKey=["NAME"]), [], RunContext("k", "a"))
     made._columns = COLUMNS[:2]
-    part = DB2SplitWriter(made, None, COLUMNS[:2], made._merged(Cursor(), COLUMNS))
+    part = DB2SplitWriter(made, Split(0), None, COLUMNS[:2], made._merged(Cursor(), COLUMNS))
     part._values = [(1, "a"), (2, "b"), (3, "a "), (4, None), (5, None), (6, "b"), (7, "a")]
     assert list(part._pieces(0, 7)) == [(0, 2), (2, 6), (6, 7)]
 

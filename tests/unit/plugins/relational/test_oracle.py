@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import oracledb
@@ -22,7 +25,7 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from airflow_provider_flinkx.jobs.model import Column
-from airflow_provider_flinkx.plugins.base import Category, RunContext, Split
+from airflow_provider_flinkx.plugins.base import Category, KeptRun, RunContext, Split, SplitWrittenError
 from airflow_provider_flinkx.plugins.oracle import database as oracle_database
 from airflow_provider_flinkx.plugins.oracle import url
 from airflow_provider_flinkx.plugins.oracle.database import Oracle
@@ -432,6 +435,75 @@ def test_no_table_no_column_no_key(double: Any) -> None:
         write(("ID", "nope", "ZONED"), ROWS)
     with pytest.raises(NotFoundError, match="updateKey: body is not among the written columns"):
         write(("ID", "TEXT", "ZONED"), ROWS, writeMode="update", updateKey={"k": ["body"]})
+
+
+# -- The ledger ------------------------------------------------------------------------------------
+
+KEPT = "SELECT split, entry"
+
+
+def ledger(**others: Any) -> Any:
+    return OracleWriter(parameter(**others), [], RunContext("a-run", "a")).ledger()
+
+
+def lob(value: Any) -> Any:
+    """A locator, as the driver gives one for a CLOB."""
+    return SimpleNamespace(read=lambda: json.dumps(value))
+
+
+def test_the_ledger_is_made_beside_the_target(double: Any) -> None:
+    made = double({KEPT: oracledb.DatabaseError(error(942))})
+    assert ledger().read() is None
+    assert made.statements[-1] == (
+        'CREATE TABLE "APP"."FLINKX_LEDGER" (job_key VARCHAR2(200) NOT NULL, split integer NOT NULL, '
+        "written NUMBER(19) NOT NULL, entry CLOB NOT NULL, PRIMARY KEY (job_key, split))"
+    )
+    assert made.commits == 1
+    double({KEPT: oracledb.DatabaseError(error(942)), "CREATE TABLE": oracledb.DatabaseError(error(1031))})
+    with pytest.raises(AccessDeniedError, match=r"make table APP.FLINKX_LEDGER: ORA-01031"):
+        ledger().read()
+    made = double()
+    ledger(ledgerTable='audit."My ledger"').read()
+    assert 'FROM "AUDIT"."My ledger" WHERE job_key = \'a-run\'' in made.statements[-1]
+
+
+def test_what_the_ledger_keeps_is_read_from_locators(double: Any) -> None:
+    plan = {"digest": "d", "splits": [{"index": 0, "spec": {"condition": "x"}, "rows": None}], "rowsBefore": None}
+    double({KEPT: [(-1, lob(plan)), (0, lob({"split": 0}))]})
+    assert ledger().read() == KeptRun("d", [Split(0, {"condition": "x"})], {0: {"split": 0}})
+
+
+def test_an_entry_of_any_length_is_joined_of_literals_that_oracle_takes(double: Any) -> None:
+    report = {"condition": "it's " * 3_000 + "é"}
+    statement = ledger().entry(7, report)
+    pieces = re.findall(r"TO_CLOB\('((?:[^']|'')*)'\)", statement)
+    assert max(map(len, pieces)) <= 4_000
+    assert json.loads("".join(piece.replace("''", "'") for piece in pieces)) == report
+    made = double()
+    made.take(statement)
+
+
+def test_a_split_and_its_entry_are_one_transaction(double: Any) -> None:
+    made = double(CATALOG)
+    _, part = write(("ID", "TEXT", "ZONED"), ROWS)
+    part.write(ROWS)
+    begun = made.commits
+    part.record({"split": 0})
+    assert made.commits == begun
+    assert made.statements[-1].startswith('INSERT INTO "APP"."FLINKX_LEDGER" (job_key, split, written, entry) VALUES')
+    part.commit()
+    assert made.commits == begun + 1
+
+
+def test_another_try_has_written_the_split(double: Any) -> None:
+    double({**CATALOG, "FLINKX_LEDGER": oracledb.IntegrityError(error(1, message="unique constraint violated"))})
+    _, part = write(("ID", "TEXT", "ZONED"), ROWS)
+    with pytest.raises(SplitWrittenError, match="unique constraint"):
+        part.record({"split": 0})
+    double({**CATALOG, "FLINKX_LEDGER": oracledb.DatabaseError(error(3113, message="end-of-file"))})
+    _, part = write(("ID", "TEXT", "ZONED"), ROWS)
+    with pytest.raises(ConnectionFailedError, match="end-of-file"):
+        part.record({"split": 0})
 
 
 # -- Fitting ---------------------------------------------------------------------------------------
