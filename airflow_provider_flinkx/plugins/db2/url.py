@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
-from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server, given_login, jdbc_url, server_of, unmapped
+from airflow_provider_flinkx.plugins.relational.jdbc import (
+    TIME_HINTS,
+    Address,
+    Server,
+    driver_settings,
+    given_login,
+    jdbc_url,
+    server_of,
+    unmapped,
+)
 
 DEFAULT_PORT = 50_000
 _URL = re.compile(r"jdbc:db2://(?P<server>[^/]+)/(?P<database>[^:;?]+)(?::(?P<properties>.*))?", re.I | re.S)
@@ -38,7 +47,7 @@ _AUTHENTICATION = {
 }  # fmt: skip
 #: Properties that are used, but not handed on as they are.
 _USED = frozenset(
-    {"user", "password", "currentschema", "sslconnection", "securitymechanism", "logintimeout",
+    {"user", "password", "currentschema", "sslconnection",
      "clientreroutealternateservername", "clientreroutealternateportnumber"}
 )  # fmt: skip
 
@@ -81,8 +90,11 @@ def current_schema(parameter: Mapping[str, Any], address: Address) -> str | None
 
 def remarks(parameter: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """Properties that have no counterpart in the CLI driver."""
+    address = address_of(parameter)
     known = {*_USED, *CLI_KEYWORDS, *(keyword.lower() for keyword in _OWN_KEYWORDS)}
-    return unmapped(parameter, address_of(parameter), known, "the CLI driver")
+    if driver_settings(parameter, address).get("securitymechanism") in _AUTHENTICATION:
+        known.add("securitymechanism")
+    return unmapped(parameter, address, known, "the CLI driver", TIME_HINTS)
 
 
 def _split(text: str) -> dict[str, str]:

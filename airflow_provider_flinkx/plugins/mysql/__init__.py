@@ -11,4 +11,5 @@ PLUGIN = Plugin(
     writer=f"{__name__}.writer:MySQLWriter",
     extra="mysql",
     connection="airflow_provider_flinkx.plugins.mysql.connection:CONNECTION",
+    remarks=f"{__name__}.url:remarks",
 )

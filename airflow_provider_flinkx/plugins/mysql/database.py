@@ -19,6 +19,7 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.mysql import url
 from airflow_provider_flinkx.plugins.mysql.tables import MySQLTables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
@@ -45,16 +46,10 @@ _CONVERSION_CODES = frozenset(
 )
 _AT_ROW = re.compile(r"at row (\d+)")
 _CODE = re.compile(r"ERROR (\d{4})")
-_TLS_MODES = {"required": {}, "verify_ca": {"ssl_verify_cert": True},
-              "verify_identity": {"ssl_verify_cert": True, "ssl_verify_identity": True}}  # fmt: skip
-
-
 _TABLES = """
 SELECT TABLE_NAME FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_TYPE = 'BASE TABLE'
 """
-#: What tells PyMySQL not to encrypt.
-_OPEN: Mapping[str, Any] = {"ssl_disabled": True}
 
 
 class MySQL(Database):
@@ -69,16 +64,16 @@ class MySQL(Database):
     tables_class = MySQLTables
     long_text = "longtext CHARACTER SET utf8mb4"
     table_options = " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-    schemes = frozenset({"mysql", "mariadb"})
-    default_port = 3306
+    schemes = url.SCHEMES
+    default_port = url.DEFAULT_PORT
     _preparer = MySQLDialect(paramstyle="named").identifier_preparer
 
     def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
         super().__init__(parameter, timezone)
-        self.settings = {**self.address.parameters, **(parameter.get("properties") or {})}
-        self.settings = {name.lower(): str(value) for name, value in self.settings.items()}
+        self.settings = url.settings(parameter, self.address)
+        self.session = (*url.session(self.settings), *self.session)
         self.server: Server = self.address.servers[0]
-        self.tls = self._tls()
+        self.tls = url.tls(self.settings)
 
     def connect(
         self, *, local_files: bool = False, flags: int = 0, tls: Mapping[str, Any] | None = None
@@ -107,10 +102,10 @@ class MySQL(Database):
 
         PyMySQL encrypts unasked where the server can; connectorx never does.
         """
-        if self.tls and self.tls != _OPEN:
+        if self.tls and self.tls != url.OPEN:
             return True
         try:
-            self.connect(tls=_OPEN).close()
+            self.connect(tls=url.OPEN).close()
         except FlinkXError:
             self.connect().close()
             return True
@@ -180,18 +175,6 @@ class MySQL(Database):
         if code not in known and not isinstance(error, (pymysql.DataError, pymysql.IntegrityError)):
             return None
         return refusal_of(code, self.address.conceal(text))
-
-    def _tls(self) -> Mapping[str, Any]:
-        mode = self.settings.get("sslmode", "").lower()
-        authority = self.settings.get("serversslcert")
-        if not mode and authority:
-            mode = "verify_ca"  # who names an authority wants it asked
-        if not mode and "true" in (self.settings.get("usessl"), self.settings.get("requiressl")):
-            mode = "verify_ca" if self.settings.get("verifyservercertificate") == "true" else "required"
-        if mode in _TLS_MODES:
-            # An empty dictionary asks PyMySQL for TLS without a check of the certificate.
-            return {"ssl_ca": authority, **_TLS_MODES[mode]} if authority else {"ssl": {}, **_TLS_MODES[mode]}
-        return _OPEN if mode == "disabled" else {}
 
     def _login(self, server: Server, local_files: bool, flags: int, tls: Mapping[str, Any]) -> pymysql.Connection[Any]:
         seconds = max(2, CONNECT_SECONDS // len(self.address.servers))

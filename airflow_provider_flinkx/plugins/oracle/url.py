@@ -13,7 +13,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
-from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server, given_login, jdbc_url, server_of, unmapped
+from airflow_provider_flinkx.plugins.relational.jdbc import (
+    TIME_HINTS,
+    Address,
+    Server,
+    given_login,
+    jdbc_url,
+    server_of,
+    unmapped,
+)
 
 DEFAULT_PORT = 1521
 _URL = re.compile(
@@ -48,7 +56,13 @@ _NAMES: Mapping[str, str] = {
     "internal_logon": "mode",
 }
 #: Properties that are used, but are no argument of a login.
-_USED = frozenset({"user", "password", "oracle.jdbc.readtimeout", "oracle.net.connect_timeout"})
+_USED = frozenset({"user", "password", "oracle.jdbc.readtimeout"})
+#: Parameters behind `?` that the driver reads itself; it passes over others.
+_EASY_NAMES = frozenset(
+    {"expire_time", "failover", "https_proxy", "https_proxy_port", "load_balance", "pool_boundary",
+     "pool_connection_class", "pool_name", "pool_purity", "retry_count", "retry_delay", "sdu", "source_route",
+     "ssl_server_cert_dn", "ssl_server_dn_match", "transport_connect_timeout", "use_sni", "wallet_location"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ def read_timeout(parameter: Mapping[str, Any]) -> int:
 
 def remarks(parameter: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """Properties that have no counterpart in the Python driver."""
-    return unmapped(parameter, address_of(parameter), {*_NAMES, *_USED}, "the Python driver")
+    return unmapped(parameter, address_of(parameter), {*_NAMES, *_USED}, "the Python driver", TIME_HINTS)
 
 
 def _read(target: str) -> tuple[tuple[Server, ...], str, str, dict[str, str]]:
@@ -120,7 +134,8 @@ def _read(target: str) -> tuple[tuple[Server, ...], str, str, dict[str, str]]:
     if sid := _SID.fullmatch(target.removeprefix("//")):
         server = server_of(f"{sid['host']}:{sid['port']}", DEFAULT_PORT)
         return (server,), sid["sid"], _descriptor(server, sid["sid"]), {}
-    if (alias := _ALIAS.fullmatch(target)) and "." not in alias["alias"]:
+    # A name with dots is an alias if the URL says where aliases stand, else a host.
+    if (alias := _ALIAS.fullmatch(target)) and ("." not in alias["alias"] or "tns_admin" in target.lower()):
         return (), alias["alias"], alias["alias"], dict(parse_qsl(alias["query"] or "", keep_blank_values=True))
     easy = _EASY.fullmatch(target)
     if easy is None:
@@ -133,9 +148,8 @@ def _easy_connect(easy: re.Match[str]) -> tuple[tuple[Server, ...], str, str, di
     default = next((int(host.rpartition(":")[2]) for host in hosts if host.rpartition(":")[2].isdigit()), DEFAULT_PORT)
     servers = tuple(server_of(host, default) for host in hosts)
     service = (easy["service"] or "").strip("/")
-    known = {"tns_admin", *(key for key in _NAMES if "." in key)}
     query = parse_qsl((easy["query"] or "")[1:], keep_blank_values=True)
-    own = {key: value for key, value in query if key.lower() in known}
+    own = {key: value for key, value in query if key.lower() not in _EASY_NAMES}
     rest = "&".join(f"{key}={value}" for key, value in query if key not in own)
     protocol = f"{easy['protocol']}://" if easy["protocol"] else ""
     dsn = f"{protocol}{easy['hosts']}/{service}" + (f"?{rest}" if rest else "")

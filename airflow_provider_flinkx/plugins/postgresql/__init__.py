@@ -11,4 +11,5 @@ PLUGIN = Plugin(
     writer=f"{__name__}.writer:PostgreSQLWriter",
     extra="postgresql",
     connection="airflow_provider_flinkx.plugins.postgresql.connection:CONNECTION",
+    remarks=f"{__name__}.url:remarks",
 )

@@ -20,26 +20,11 @@ from airflow_provider_flinkx.exceptions import (
     NotFoundError,
 )
 from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.postgresql import url
 from airflow_provider_flinkx.plugins.postgresql.tables import PostgreSQLTables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 
-#: Parameters of Java's driver, in lower case, and what libpq calls them. Others have no meaning here.
-_LIBPQ_NAMES = {
-    "applicationname": "application_name",
-    "application_name": "application_name",
-    "options": "options",
-    "targetservertype": "target_session_attrs",
-    "target_session_attrs": "target_session_attrs",
-    "sslmode": "sslmode",
-    "sslcert": "sslcert",
-    "sslkey": "sslkey",
-    "sslrootcert": "sslrootcert",
-    "gssencmode": "gssencmode",
-    "channelbinding": "channel_binding",
-}
-_TARGET_SERVERS = {"any": "any", "primary": "read-write", "master": "read-write", "secondary": "standby",
-                   "slave": "standby", "preferSecondary": "prefer-standby", "preferPrimary": "any"}  # fmt: skip
 #: Every session speaks the same, whatever the server's or role's settings are.
 _SESSION = (
     "SET TimeZone TO 'UTC'",
@@ -72,8 +57,8 @@ class PostgreSQL(Database):
 
     product = "PostgreSQL"
     tables_class = PostgreSQLTables
-    schemes = frozenset({"postgresql"})
-    default_port = 5432
+    schemes = url.SCHEMES
+    default_port = url.DEFAULT_PORT
     _preparer = PGDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -140,18 +125,6 @@ class PostgreSQL(Database):
     def _conninfo(self) -> str:
         """Libpq's connection string of the address."""
         address = self.address
-        given = {
-            name: str(value)
-            for key, value in {**address.parameters, **(self._parameter.get("properties") or {})}.items()
-            if (name := _LIBPQ_NAMES.get(key.lower()))
-        }
-        if "sslmode" not in given and (address.parameter("ssl") or "").lower() == "true":
-            given["sslmode"] = "verify-full"  # what Java's driver makes of ssl=true
-        if "target_session_attrs" in given:
-            wanted = given["target_session_attrs"]
-            given["target_session_attrs"] = _TARGET_SERVERS.get(wanted, wanted)
-        if schema := address.parameter("currentSchema"):
-            given["options"] = f"{given.get('options', '')} -c search_path={schema}".strip()
         return conninfo.make_conninfo(
             "",
             host=",".join(server.host for server in address.servers),
@@ -160,7 +133,7 @@ class PostgreSQL(Database):
             user=address.user,
             password=address.password,
             connect_timeout=max(2, CONNECT_SECONDS // len(address.servers)),
-            **given,
+            **url.settings(self._parameter, address),
         )
 
     @staticmethod

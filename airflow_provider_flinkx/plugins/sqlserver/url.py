@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
-from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server, given_login, jdbc_url, server_of, unmapped
+from airflow_provider_flinkx.plugins.relational.jdbc import (
+    TIME_HINTS,
+    Address,
+    Server,
+    driver_settings,
+    given_login,
+    jdbc_url,
+    server_of,
+    unmapped,
+)
 
 DEFAULT_PORT = 1433
 _URL = re.compile(
@@ -104,7 +113,7 @@ def settings(parameter: Mapping[str, Any], address: SQLServerAddress) -> dict[st
     Raises:
         JobInvalidError: when a value for the encryption is none that Java's drivers know.
     """
-    given = {**_lowered(address.parameters), **_lowered(parameter.get("properties") or {})}
+    given = driver_settings(parameter, address)
     keywords = {"Encrypt": "yes" if address.encrypts else "no"}
     for name, values in _ENCRYPTION.items():
         if name not in given:
@@ -122,7 +131,7 @@ def settings(parameter: Mapping[str, Any], address: SQLServerAddress) -> dict[st
 
 def remarks(parameter: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """Parameters that have no counterpart here, and keys that have no effect on SQL Server."""
-    found = unmapped(parameter, address_of(parameter), {*_KEYWORDS, *_ENCRYPTION}, "mssql-python")
+    found = unmapped(parameter, address_of(parameter), {*_KEYWORDS, *_ENCRYPTION}, "mssql-python", TIME_HINTS)
     if parameter.get("orderByColumn"):
         found.append(("orderByColumn", "has no effect on SQL Server (as in FlinkX)"))
     if parameter.get("withNoLock") and parameter.get("customSql"):
@@ -132,14 +141,6 @@ def remarks(parameter: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 def _server(host: str, port: str | None) -> Server:
     return server_of(f"{host}:{port}" if port else host, DEFAULT_PORT)
-
-
-def _lowered(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name.lower(): _text(value) for name, value in parameters.items()}
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _properties(text: str) -> dict[str, str]:

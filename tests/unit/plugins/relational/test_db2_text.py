@@ -66,6 +66,8 @@ def test_properties_become_keywords_of_the_cli_driver_or_a_remark() -> None:
     said = [(key, message) for key, message in url.remarks(given)]
     assert [key for key, _ in said] == ["connection[0].jdbcUrl", "properties.progressiveStreaming"]
     assert "'sslTrustStoreLocation'" in said[0][1]
+    unknown = parameter("jdbc:db2://h/db:securityMechanism=18;loginTimeout=5;")
+    assert [message.split("'")[1] for _, message in url.remarks(unknown)] == ["securityMechanism", "loginTimeout"]
 
 
 COLUMNS = (

@@ -21,6 +21,14 @@ def address(url: object, **others: object) -> Address:
         ("jdbc:mysql://a:1,b/d?x=y", [("a", 1), ("b", 3306)], "d"),
         ("jdbc:mysql:loadbalance://a,b/d", [("a", 3306), ("b", 3306)], "d"),
         ("jdbc:mysql://[::1]:5/d%20e", [("::1", 5)], "d e"),
+        ("jdbc:mysql://[::1],[fe80::2]:5/d", [("::1", 3306), ("fe80::2", 5)], "d"),
+        ("jdbc:mysql:replication://a:1,b:2/d", [("a", 1), ("b", 2)], "d"),
+        ("jdbc:mysql:///d", [("localhost", 3306)], "d"),
+        ("jdbc:mysql://u:p@a,b:2/d", [("a", 3306), ("b", 2)], "d"),
+        ("jdbc:mysql://u:p@[a:1,b:2]/d", [("a", 1), ("b", 2)], "d"),
+        ("jdbc:mysql://address=(host=a)(port=1)(type=master),address=(host=::1)/d", [("a", 1), ("::1", 3306)], "d"),
+        ("jdbc:mysql://(host=a,port=1),(host=b,port=2)/d", [("a", 1), ("b", 2)], "d"),
+        ("jdbc:mysql://[(host=a,port=1),b:2]/d", [("a", 1), ("b", 2)], "d"),
         ("jdbc:mysql://h", [("h", 3306)], ""),
     ],
 )
@@ -34,6 +42,21 @@ def test_url_forms(url: object, servers: list[tuple[str, int]], database: str) -
 def test_unreadable_urls(url: object) -> None:
     with pytest.raises(JobInvalidError):
         address(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["jdbc:mysql://u:p%40ss@h/d", "jdbc:mysql://address=(host=h)(user=u)(password=p@ss)/d"]
+)  # fmt: skip
+def test_a_login_before_the_server(url: str) -> None:
+    read = address(url)
+    assert (read.user, read.password, read.parameters) == ("u", "p@ss", {})
+    assert "p@ss" not in f"{read} {read!r}"
+
+
+def test_a_bad_server_behind_a_login_is_told_without_it() -> None:
+    with pytest.raises(JobInvalidError, match="'h:x' is not host:port") as caught:
+        address("jdbc:mysql://u:secret@h:x/d")
+    assert "secret" not in str(caught.value)
 
 
 def test_the_password_stands_in_no_text() -> None:

@@ -92,6 +92,24 @@ def test_an_alias_stands_in_the_named_folder(tmp_path: Any) -> None:
     assert (read.host, read.service_name) == ("h", "s")
 
 
+def test_an_alias_may_have_dots_where_the_url_says_where_it_stands(tmp_path: Any) -> None:
+    address = url.address_of(parameter(jdbc_url=f"jdbc:oracle:thin:@mydb.world?TNS_ADMIN={tmp_path}"))
+    assert (address.dsn, address.servers) == ("mydb.world", ())
+    assert url.address_of(parameter(jdbc_url="jdbc:oracle:thin:@h.example.com/svc")).dsn == "h.example.com/svc"
+
+
+def test_what_the_driver_would_pass_over_is_named() -> None:
+    text = "jdbc:oracle:thin:@tcps://h:1/s?retry_count=3&connect_timeout=5&oracle.net.wallet_location=/w"
+    given = parameter(jdbc_url=text, properties={"oracle.net.CONNECT_TIMEOUT": 5})
+    address = url.address_of(given)
+    assert address.dsn == "tcps://h:1/s?retry_count=3"
+    assert url.settings(given, address) == {"wallet_location": "/w"}
+    assert [message for _, message in url.remarks(given)] == [
+        "parameter 'connect_timeout' has no effect: a server that does not answer is given up within 15 seconds",
+        "has no effect: a server that does not answer is given up within 15 seconds",
+    ]
+
+
 def test_a_login_in_the_url_counts_last() -> None:
     given = parameter(jdbc_url='jdbc:oracle:thin:scott/"t@iger"@h:1:s')
     assert url.address_of(given).user == "u"
