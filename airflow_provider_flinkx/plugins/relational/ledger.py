@@ -75,7 +75,7 @@ class RelationalLedger(Ledger):
         if plan is None:
             return None
         splits = [Split(**split) for split in plan["splits"]]
-        tables = [SourceTable(**table) for table in plan.get("tables", ())]
+        tables = tuple(SourceTable(**table) for table in plan.get("tables", ()))
         return KeptRun(plan["digest"], splits, entries, rows_before=plan.get("rowsBefore") or (), tables=tables)
 
     def begin(self, begun: KeptRun, *, anew: bool) -> None:
