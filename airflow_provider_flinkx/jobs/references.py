@@ -37,6 +37,7 @@ _SECRET_IN_TEXT = re.compile(
 def resolve(document: Mapping[str, Any], lookup: Lookup) -> dict[str, Any]:
     """A copy of the job in which every `connectionId` is replaced by the parameters it stands for.
 
+    It stands in a reader or writer, or in an element of `connection` of a reader that has a login for each.
     Keys written in the job win over those of the connection, key by key inside objects, and element
     by element inside arrays of objects such as `connection`.
 
@@ -49,18 +50,34 @@ def resolve(document: Mapping[str, Any], lookup: Lookup) -> dict[str, Any]:
     """
     problems: list[str] = []
 
+    def found(of: Mapping[str, Any], name: Any, side: Side, path: str) -> Mapping[str, Any]:
+        """What the reference in a parameter, or in a part of one, stands for."""
+        try:
+            return lookup(of["connectionId"], str(name or "").lower().removesuffix(side), side)
+        except FlinkXError as error:
+            problems.append(f"{path}.connectionId: {of['connectionId']!r}: {error}")
+            return {}
+
+    def element(value: Any, name: Any, side: Side, path: str) -> Any:
+        if not isinstance(value, Mapping) or not value.get("connectionId"):
+            return value
+        return _with_login(found(value, name, side, path), value)
+
     def endpoint(value: Any, side: Side, path: str) -> Any:
         parameter = value.get("parameter") if isinstance(value, Mapping) else None
-        if not isinstance(parameter, Mapping) or not parameter.get("connectionId"):
+        if not isinstance(parameter, Mapping):
             return value
-        own = {key: item for key, item in parameter.items() if key != "connectionId"}
-        try:
-            plugin = str(value.get("name", "")).lower().removesuffix(side)
-            found = lookup(parameter["connectionId"], plugin, side)
-        except FlinkXError as error:
-            problems.append(f"{path}.parameter.connectionId: {parameter['connectionId']!r}: {error}")
-            return value
-        return {**value, "parameter": _merged(found, own)}
+        changed = dict(parameter)
+        if parameter.get("connectionId"):
+            own = _without_reference(parameter)
+            changed = _merged(found(parameter, value.get("name"), side, f"{path}.parameter"), own)
+        connections = changed.get("connection")
+        if isinstance(connections, list):
+            changed["connection"] = [
+                element(one, value.get("name"), side, f"{path}.parameter.connection[{place}]")
+                for place, one in enumerate(connections)
+            ]
+        return {**value, "parameter": changed}
 
     def content(value: Any, index: int) -> Any:
         if not isinstance(value, Mapping):
@@ -75,6 +92,17 @@ def resolve(document: Mapping[str, Any], lookup: Lookup) -> dict[str, Any]:
     if problems:
         raise JobInvalidError(problems)
     return {**document, "job": {**job, "content": resolved}}
+
+
+def _with_login(found: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """An element of `connection` with address, user and password of the connection that it names."""
+    address = (found.get("connection") or [{}])[0]
+    login = {key: found[key] for key in ("username", "password") if key in found}
+    return {**address, **login, **_without_reference(own)}
+
+
+def _without_reference(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in parameter.items() if key != "connectionId"}
 
 
 def _merged(found: Any, own: Any) -> Any:

@@ -174,6 +174,6 @@ def connection_type(plugin: Plugin) -> ConnectionType | None:
 
 
 def connection_types() -> tuple[ConnectionType, ...]:
-    """The connection types of all installed plugins, sorted by plugin name."""
+    """The connection types of all installed plugins, sorted by plugin name; plugins may share one."""
     declared = (connection_type(plugin) for plugin in plugins().values())
-    return tuple(found for found in declared if found is not None)
+    return tuple({found.conn_type: found for found in declared if found is not None}.values())

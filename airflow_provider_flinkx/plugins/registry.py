@@ -20,11 +20,11 @@ from airflow_provider_flinkx.jobs.problems import did_you_mean
 Side = Literal["reader", "writer"]
 ENTRY_POINT_GROUP = "airflow_provider_flinkx.plugins"
 
-BUILT_IN = ("db2", "hdfs", "mysql", "oracle", "postgresql", "sqlserver", "stream")
+BUILT_IN = ("db2", "hdfs", "mysql", "mysqld", "oracle", "postgresql", "sqlserver", "stream")
 
 #: Plugin names of FlinkX (job.md §2) and of this project's plan that are not built yet.
 KNOWN_NOT_INSTALLED = (
-    "carbondata", "es", "ftp", "hbase", "http", "mongodb", "mysqld", "odps", "redis",
+    "carbondata", "es", "ftp", "hbase", "http", "mongodb", "odps", "redis",
 )  # fmt: skip
 
 

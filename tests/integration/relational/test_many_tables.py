@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +145,81 @@ def test_tables_that_differ_are_told_before_anything_is_made(pair: tuple[Databas
         rows_of(target, "one")
 
 
-def _fail_in_table(patch: pytest.MonkeyPatch, run: Run, table: str) -> None:
+def servers(mariadb: Database) -> tuple[Database, Database]:
+    """Two databases, each with a login that sees nothing of the other."""
+    made = []
+    for number in (1, 2):
+        database = mariadb.fresh_database()
+        user, password = f"u{uuid.uuid4().hex[:10]}", f"Pass-{number}"
+        database.execute(
+            f"create user {user} identified by '{password}'",
+            f"grant select on {database.database}.* to {user}",
+            *(f"create table shop_{letter} (id bigint primary key, note varchar(20))" for letter in "ab"),
+            *(f"insert into shop_{letter} values ({number}{place}, 'x'), ({number}{place + 5}, null)"
+              for place, letter in enumerate("ab")),
+        )  # fmt: skip
+        made.append(dataclasses.replace(database, user=user, password=password))
+    return made[0], made[1]
+
+
+def many_servers(databases: Sequence[Database], tables: list[str], **others: Any) -> dict[str, Any]:
+    """The second one has a login of its own, the first one that of the reader."""
+    first, *rest = databases
+    connection: list[dict[str, Any]] = [{"jdbcUrl": [first.jdbc_url], "table": tables}]
+    for each in rest:
+        login = {"username": each.user, "password": each.password}
+        connection.append({**login, "jdbcUrl": [each.jdbc_url], "table": tables})
+    parameter = {
+        "username": first.user,
+        "password": first.password,
+        "connection": connection,
+        "column": ["*"],
+        **others,
+    }
+    return {"name": "mysqldreader", "parameter": parameter}
+
+
+def test_many_servers_are_read_into_one_table(
+    mariadb: Database, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers(mariadb)
+    target = postgres.fresh_database()
+    read = many_servers([first, second], ["shop_a", "shop_b"], where="note is null or id < 20 or id = 21", splitPk="id")
+    writer = endpoint(target, "writer", ["shop"], createTable=True)
+    with monkeypatch.context() as patch:
+        _fail_in_table(patch, new_try(read, writer), "shop", turn=3)
+        with pytest.raises(JobFailedError, match="broken on purpose"):
+            run_job(new_try(read, writer, verify="count"))
+    assert len(rows_of(target, "shop")) == 4
+    report, _ = run_job(new_try(read, writer, verify="count"))
+    assert sorted(number for number, _ in rows_of(target, "shop")) == [10, 11, 15, 16, 21, 25, 26]
+    places = [f"{each.host}:{each.port}/{each.database}" for each in (first, second)]
+    assert [(each["source"], each["target"], each["numWrite"]) for each in report["tables"]] == [
+        (f"{places[0]} shop_a", "shop", 2), (f"{places[0]} shop_b", "shop", 2),
+        (f"{places[1]} shop_a", "shop", 1), (f"{places[1]} shop_b", "shop", 2),
+    ]  # fmt: skip
+    assert report["verify"] == {"source": 7, "target": 7, "equal": True}
+
+
+def test_one_table_of_one_server_is_an_ordinary_job(mariadb: Database, postgres: Database) -> None:
+    (_, second), target = servers(mariadb), postgres.fresh_database()
+    read = many_servers([second], ["shop_a"])
+    read["parameter"]["connection"][0] |= {"username": second.user, "password": second.password}
+    read["parameter"] |= {"username": "nobody", "password": "wrong"}
+    report, _ = run_job(new_try(read, endpoint(target, "writer", ["shop"], createTable=True)))
+    assert rows_of(target, "shop") == [(20, "x"), (25, None)]
+    assert "tables" not in report
+
+
+def _fail_in_table(patch: pytest.MonkeyPatch, run: Run, table: str, turn: int = 1) -> None:
+    """Let the commits of a table fail from this one on."""
     kind = run.writer_class().open.__annotations__["return"]
     module = __import__(run.writer_class().__module__, fromlist=["x"])
     split_writer: type[RelationalSplitWriter] = getattr(module, kind)
-    original = split_writer.commit
+    original, turns = split_writer.commit, itertools.count(1)
 
     def commit(self: Any) -> None:
-        if self.writer.database.table_label == table:
+        if self.writer.database.table_label == table and next(turns) >= turn:
             raise OSError("broken on purpose")
         original(self)
 

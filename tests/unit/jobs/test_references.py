@@ -47,6 +47,24 @@ def test_reference_is_replaced_and_own_keys_win() -> None:
     assert document == job(reader)
 
 
+def test_elements_of_connection_may_have_a_reference_each() -> None:
+    connection = [{"connectionId": "mine", "table": ["a"], "username": "own"}, {"jdbcUrl": "x", "table": ["b"]}]
+    reader = {"name": "mysqldreader", "parameter": {"connection": connection, "column": ["*"]}}
+    document = job(reader)
+    (content,) = resolve(document, lookup)["job"]["content"]
+    assert content["reader"]["parameter"] == {
+        "connection": [
+            {"jdbcUrl": ["jdbc:mysql://stored/db"], "table": ["a"], "username": "own", "password": "stored secret"},
+            {"jdbcUrl": "x", "table": ["b"]},
+        ],
+        "column": ["*"],
+    }
+    connection[1]["connectionId"] = "other"
+    told = r"connection\[1\]\.connectionId: 'other': there is no mysqld connection for the reader"
+    with pytest.raises(JobInvalidError, match=told):
+        resolve(job(reader), lookup)
+
+
 def test_lookup_gets_plugin_and_side() -> None:
     asked: list[tuple[str, str, str]] = []
 

@@ -12,7 +12,7 @@ from airflow_provider_flinkx.jobs.schemas import load
 from airflow_provider_flinkx.jobs.validation import job_schema
 from airflow_provider_flinkx.plugins.registry import BUILT_IN, plugins, schema_of
 
-NAMES = [f"{name}{side}" for name in BUILT_IN for side in ("reader", "writer")]
+NAMES = [f"{name}{side}" for name in BUILT_IN for side in ("reader", "writer") if getattr(plugins()[name], side)]
 
 
 def properties(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -70,6 +70,7 @@ RELATIONAL_WRITER = (
     ("name", "keys"),
     [
         ("mysqlreader", RELATIONAL_READER),
+        ("mysqldreader", "username password connection column where splitPk fetchSize queryTimeOut"),
         ("postgresqlreader", RELATIONAL_READER),
         ("oraclereader", RELATIONAL_READER),
         ("db2reader", RELATIONAL_READER),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
+from airflow_provider_flinkx.jobs import many_tables
 from airflow_provider_flinkx.jobs.model import Column, Dirty, ErrorLimit, Speed
 from airflow_provider_flinkx.jobs.validation import Validation, validate
 from airflow_provider_flinkx.plugins.registry import schema_of
@@ -424,3 +425,75 @@ def test_stream_plugins() -> None:
 )
 def test_exactly_once_and_the_block_of_flinkx(setting: dict[str, Any], exactly_once: bool | None) -> None:
     assert valid(job(setting=setting)).job.setting.exactly_once is exactly_once
+
+
+MANY = {"jdbcUrl": "jdbc:mysql://db/shop", "table": ["orders_*", "customers"]}
+OWN_TARGETS = {"jdbcUrl": "jdbc:postgresql://dw/shop", "table": ["ods_{table}"]}
+
+
+def test_many_tables_are_a_job_without_warnings() -> None:
+    reader = with_parameter(MYSQL_READER, connection=[MANY], column=["*"])
+    writer = with_parameter(POSTGRESQL_WRITER, connection=[OWN_TARGETS], column=["*"])
+    content = valid(job(reader, writer, {"speed": {"channel": 4}})).job.content
+    assert many_tables.reads_many(content)
+    assert many_tables.has_own_targets(content)
+
+
+@pytest.mark.parametrize(
+    ("table", "quoted", "many"),
+    [
+        ("orders", False, False), ("or*", False, True), ("o?ders", False, True), ("order[s]", False, True),
+        ('"or*"', False, False), ("`a[b]`.c", False, False), ("orders", True, True),
+    ],
+)  # fmt: skip
+def test_what_names_many_tables(table: str, quoted: bool, many: bool) -> None:
+    reader = with_parameter(MYSQL_READER, connection=[{**MANY, "table": [table]}])
+    writer = with_parameter(POSTGRESQL_WRITER, connection=[OWN_TARGETS]) if quoted else POSTGRESQL_WRITER
+    assert many_tables.reads_many(valid(job(reader, writer)).job.content) is many
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "target"),
+    [
+        ("ods_{table}", "orders", "ods_orders"),
+        ("dw.{table}_copy", "orders", "dw.orders_copy"),
+        ("ods_{table}", "or.ders", '"ods_or.ders"'),
+        ('dw."ods {table}"', 'a"b', 'dw."ods a""b"'),
+        ("`d.w`.`o``s {table}`", "a.b", '`d.w`."o`s a.b"'),
+    ],
+)
+def test_the_target_of_a_table(template: str, name: str, target: str) -> None:
+    assert many_tables.target_name(template, name) == target
+
+
+@pytest.mark.parametrize(
+    ("reader", "writer", "problem"),
+    [
+        (
+            {"incremental": {"column": "id", "state": "target"}}, POSTGRESQL_WRITER,
+            "reader.parameter.incremental: is for one table",
+        ),
+        ({"consistent": True}, POSTGRESQL_WRITER, "reader.parameter.consistent: is for one table"),
+        ({}, with_parameter(HDFS_WRITER, path="/out/{table}"), "writer.parameter.path: {table} is for writers"),
+        (
+            {}, with_parameter(POSTGRESQL_WRITER, connection=[{**OWN_TARGETS, "table": ["{table}.data"]}]),
+            "writer.parameter.connection[0].table: {table} may stand in the name of the table",
+        ),
+        (
+            {"customSql": "select 1"}, with_parameter(POSTGRESQL_WRITER, connection=[OWN_TARGETS]),
+            "writer.parameter.connection[0].table: {table} stands for the table that is read",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_many_tables(reader: dict[str, Any], writer: dict[str, Any], problem: str) -> None:
+    found = problems(job(with_parameter(MYSQL_READER, connection=[MANY], **reader), writer))
+    assert any(line.startswith(f"job.content[0].{problem}") for line in found), found
+
+
+def test_a_reader_of_many_servers_takes_a_login_for_each_or_one_for_all() -> None:
+    parameter = {"connection": [MANY, {**MANY, "username": "own"}], "column": ["*"]}
+    for_all = {"name": "mysqldreader", "parameter": {"username": "me", **parameter}}
+    assert len(valid(job(for_all, STREAM_WRITER)).job.content.reader.parameter["connection"]) == 2
+    found = problems(job({"name": "mysqldreader", "parameter": parameter}, STREAM_WRITER))
+    path = "job.content[0].reader.parameter.connection[0]"
+    assert found == [f"{path}: must have a `username`, or the reader one for all connections"]
