@@ -390,9 +390,13 @@ def _show_report(report: Mapping[str, Any], *, as_json: bool) -> None:
         _print(json.dumps(report, indent=2, ensure_ascii=False))
         return
     _print(f"{report['state']}: {summary(report)}, {report['seconds']:,} s")
+    for table in report.get("tables", ()):
+        counts = f"{table['numRead']:,} rows read, {table['numWrite']:,} written, {table['nErrors']:,} rejected"
+        _print(f"{table['source']} to {table['target']}: {table['state']}, {counts}")
     dirty = report["dirty_data"]
     for sample in dirty["samples"][:_SAMPLES_SHOWN]:
-        _print(f"rejected ({sample['category']}): {sample['message']}")
+        source = f" from {sample['table']}" if "table" in sample else ""
+        _print(f"rejected ({sample['category']}){source}: {sample['message']}")
     if dirty["files"]:
         _print(f"rejected rows are in {dirty['path']}")
 

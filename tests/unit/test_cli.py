@@ -162,6 +162,20 @@ def test_names_of_any_letters_are_keys_that_differ(cluster: type[FakeCluster], j
     assert len(keys[4]) == 200
 
 
+def test_a_report_of_many_tables_has_a_line_for_each(
+    cluster: type[FakeCluster], monkeypatch: pytest.MonkeyPatch, job_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {"source": "a", "target": "ods_a", "state": "FINISHED", "numRead": 1000, "numWrite": 999, "nErrors": 1}
+    samples = [{"table": "a", "category": "null", "message": "x is null", "row": {}}]
+    report = {**REPORT, "tables": [table], "dirty_data": {"path": None, "files": [], "samples": samples}}
+    monkeypatch.setattr(cluster, "outcome", report)
+    assert cli.main(["run", job_file]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "a to ods_a: FINISHED, 1,000 rows read, 999 written, 1 rejected",
+        "rejected (null) from a: x is null",
+    ]
+
+
 def test_json_prints_the_report_alone(
     cluster: type[FakeCluster], job_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
