@@ -110,7 +110,7 @@ def db2_stand_in() -> Iterator[Db2Database]:
             try:
                 await_condition(lambda: _answers(process, database, folder / "log"), _START_SECONDS, "Derby", 0.2)
                 # Derby lets nobody write into SYSCAT: its views of that name stand elsewhere.
-                with mock.patch.object(DB2, "catalog", "CATALOG"):
+                with mock.patch.object(DB2, "catalog", "CATALOG"), mock.patch.object(DB2, "units", {}):
                     yield database
             finally:
                 process.kill()

@@ -130,6 +130,7 @@ class TableColumn:
         declared: the product, and the type in its own SQL, where a table of the same product can have that type too.
         is_checked: whether the server takes only some of the values of `type` (uuid, json, enumerations).
         is_uuid: whether the values are uuids.
+        exact_digits: exact numbers of so many digits fit, wherever their point is, although `type` is text.
         encoding: None: `length` counts characters, whatever they are. Else it counts units of `UTF_16`, or bytes of
             `UTF_8` or of a code page, which lacks characters.
     """
@@ -143,6 +144,7 @@ class TableColumn:
     declared: tuple[str, str] | None = None
     is_checked: bool = False
     is_uuid: bool = False
+    exact_digits: int | None = None
     encoding: str | None = None
 
 

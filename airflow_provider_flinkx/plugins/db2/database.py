@@ -19,6 +19,7 @@ from airflow_provider_flinkx.exceptions import (
 )
 from airflow_provider_flinkx.plugins.base import Category
 from airflow_provider_flinkx.plugins.db2 import url
+from airflow_provider_flinkx.plugins.db2.tables import DB2Tables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server
@@ -26,7 +27,10 @@ from airflow_provider_flinkx.plugins.relational.names import upper_case
 
 
 class CatalogColumn(NamedTuple):
-    """A row of SYSCAT.COLUMNS, where a text of no bytes' code page is 0 and `generated` 'A' is always."""
+    """A row of SYSCAT.COLUMNS, where bytes have code page 0 and `generated` 'A' is always.
+
+    `length` counts `string_units` where there are any, and `key` is the place in the primary key.
+    """
 
     name: str
     type_name: str
@@ -36,6 +40,7 @@ class CatalogColumn(NamedTuple):
     string_units: str | None
     nulls: str
     generated: str
+    key: int | None
 
 
 _STATE = re.compile(r"SQLSTATE=(\w{5})")
@@ -60,11 +65,16 @@ class DB2(Database):
     """A login to a DB2 database."""
 
     product = "DB2"
+    tables_class = DB2Tables
     schemes = frozenset({"db2"})
     default_port = url.DEFAULT_PORT
     long_text = "clob(67108864)"
     #: Schema of the catalog's views.
     catalog: ClassVar[str] = "SYSCAT"
+    #: What a length counts, as the catalog and as a declaration has it.
+    units: ClassVar[Mapping[str, str]] = {
+        "OCTETS": " OCTETS", "CODEUNITS16": " CODEUNITS16", "CODEUNITS32": " CODEUNITS32",
+    }  # fmt: skip
     _given_schema: str | None = None
 
     def read_address(self, parameter: Mapping[str, Any]) -> Address:
@@ -134,8 +144,10 @@ class DB2(Database):
         A distinct type counts as the type that it is made of.
         """
         cursor.execute(
-            f"SELECT c.COLNAME, COALESCE(d.SOURCENAME, c.TYPENAME), c.LENGTH, c.SCALE, c.CODEPAGE, "
-            f"c.TYPESTRINGUNITS, c.NULLS, c.GENERATED FROM {self.catalog}.COLUMNS c "
+            # Of a distinct type the column has no length; in characters (CODEUNITS32) LENGTH counts bytes all the same.
+            f"SELECT c.COLNAME, COALESCE(d.SOURCENAME, c.TYPENAME), COALESCE(d.LENGTH, c.STRINGUNITSLENGTH, c.LENGTH), "
+            f"COALESCE(d.SCALE, c.SCALE), c.CODEPAGE, c.TYPESTRINGUNITS, c.NULLS, c.GENERATED, c.KEYSEQ "
+            f"FROM {self.catalog}.COLUMNS c "
             f"LEFT JOIN {self.catalog}.DATATYPES d "
             "ON d.TYPESCHEMA = c.TYPESCHEMA AND d.TYPENAME = c.TYPENAME AND d.METATYPE = 'T' "
             "WHERE c.TABSCHEMA = ? AND c.TABNAME = ? ORDER BY c.COLNO",
@@ -156,6 +168,16 @@ class DB2(Database):
         for index, column in cursor.fetchall():
             keys.setdefault(index, []).append(column)
         return list(keys.values())
+
+    def referring_tables(self, cursor: Any) -> Sequence[str]:
+        """Other tables whose foreign keys refer to the table."""
+        place = self.place(cursor)
+        cursor.execute(
+            f'SELECT DISTINCT TABSCHEMA, TABNAME FROM {self.catalog}."REFERENCES" '
+            "WHERE REFTABSCHEMA = ? AND REFTABNAME = ? ORDER BY TABSCHEMA, TABNAME",
+            place,
+        )
+        return [".".join(found) for found in cursor.fetchall() if tuple(found) != place]
 
     def cardinality(self, cursor: Any) -> int | None:
         """Rows of the table at the last RUNSTATS, -1 before the first one; None when it is no table."""

@@ -89,7 +89,7 @@ class MySQLTables(Tables):
         digits = 6 if column.fraction_digits is None else min(column.fraction_digits, 6)
         if pa.types.is_timestamp(kind):
             # An instant has a wall clock of its own only where no hour occurs twice.
-            return f"{'timestamp' if kind.tz and not self._clock_is_even() else 'datetime'}({digits})"
+            return f"{'timestamp' if kind.tz and not self.clock_is_even() else 'datetime'}({digits})"
         if pa.types.is_time(kind) or pa.types.is_duration(kind):
             return f"time({digits})"
         if pa.types.is_decimal(kind):
@@ -149,10 +149,6 @@ class MySQLTables(Tables):
             if cursor.fetchone():
                 return name
         return "utf8mb4_bin"
-
-    def _clock_is_even(self) -> bool:
-        """Whether no hour of the job's time zone ever occurs twice."""
-        return self.database.timezone == "UTC" or self.database.timezone.startswith("Etc/")
 
     def _fitting_key(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
         """The columns, with a length for each text or bytes of the key that has none, as long as a key can be."""

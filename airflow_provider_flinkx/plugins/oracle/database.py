@@ -19,6 +19,7 @@ from airflow_provider_flinkx.exceptions import (
 )
 from airflow_provider_flinkx.plugins.base import Category
 from airflow_provider_flinkx.plugins.oracle import url
+from airflow_provider_flinkx.plugins.oracle.tables import OracleTables
 from airflow_provider_flinkx.plugins.oracle.types import TargetColumn
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
@@ -77,6 +78,7 @@ class Oracle(Database):
     """A login to an Oracle database."""
 
     product = "Oracle"
+    tables_class = OracleTables
     schemes = frozenset({"oracle"})
     default_port = url.DEFAULT_PORT
     long_text = "CLOB"

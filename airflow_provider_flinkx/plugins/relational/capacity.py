@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -33,6 +34,8 @@ def holds_all(target: TableColumn, source: TableColumn) -> bool:
         return True
     if target.is_uuid:
         return source.is_uuid
+    if target.exact_digits is not None:
+        return _digits(source.type) <= target.exact_digits
     if target.is_checked:
         return False
     kind = target.type
@@ -111,6 +114,15 @@ def _holds_numbers(kind: pa.DataType, given: pa.DataType) -> bool:
 
 def _is_exact(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind))
+
+
+def _digits(kind: pa.DataType) -> float:
+    """Digits of an exact number; infinite for what is none."""
+    if pa.types.is_boolean(kind):
+        return 1
+    if pa.types.is_decimal(kind):
+        return int(kind.precision) + max(0, -int(kind.scale))
+    return _integer_digits(kind) if pa.types.is_integer(kind) else math.inf
 
 
 def _places(kind: pa.DataType) -> tuple[int | None, int]:

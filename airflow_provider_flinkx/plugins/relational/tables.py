@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.plugins.base import TableColumn
+from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, TableColumn
 
 if TYPE_CHECKING:
     from airflow_provider_flinkx.plugins.relational.database import Database
@@ -30,9 +30,12 @@ class Tables(abc.ABC):
 
     Attributes:
         transactional: whether CREATE, DROP and TRUNCATE are part of a transaction and can be taken back.
+        null: what stands behind the type of a column that may be null.
     """
 
     transactional: ClassVar[bool] = True
+    # NULL is spelled out: a plain TIMESTAMP of MySQL may be NOT NULL otherwise.
+    null: ClassVar[str] = " NULL"
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -70,13 +73,20 @@ class Tables(abc.ABC):
 
     def _create_statement(self, table: str, columns: Sequence[TableColumn], options: str) -> str:
         parts = [
-            # NULL is spelled out: a plain TIMESTAMP of MySQL may be NOT NULL otherwise.
-            f"{self.database.quote(column.name)} {self.column_type(column)} {'NULL' if column.nullable else 'NOT NULL'}"
+            f"{self._quoted(column.name)} {self.column_type(column)}{self.null if column.nullable else ' NOT NULL'}"
             for column in columns
         ]
         if key := primary_key(columns):
-            parts.append(f"PRIMARY KEY ({', '.join(map(self.database.quote, key))})")
+            parts.append(f"PRIMARY KEY ({', '.join(map(self._quoted, key))})")
         return f"CREATE TABLE {table} ({', '.join(parts)}){options}"
+
+    def _quoted(self, name: str) -> str:
+        """The name of a new column, as the server would store it without the quotes."""
+        return self.database.quote(self.database.stored_name(name))
+
+    def clock_is_even(self) -> bool:
+        """Whether no hour of the job's time zone ever occurs twice."""
+        return self.database.timezone == "UTC" or self.database.timezone.startswith("Etc/")
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -87,6 +97,12 @@ def is_text(kind: pa.DataType) -> bool:
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether values are bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def utf_8_bytes(column: TableColumn) -> int | None:
+    """Bytes of the longest text of a column in UTF-8; None when there is no limit."""
+    # A character of a code page has three bytes at most.
+    return None if column.length is None else column.length * {None: 4, UTF_16: 3, UTF_8: 1}.get(column.encoding, 3)
 
 
 def fine_time_characters(column: TableColumn) -> int | None:

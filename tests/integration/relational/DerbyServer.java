@@ -51,7 +51,8 @@ public final class DerbyServer {
     "CREATE SCHEMA CATALOG",
     "CREATE FUNCTION CATALOG.ALL_COLUMNS() RETURNS TABLE (TABSCHEMA" + NAME + ", TABNAME" + NAME + ", COLNAME" + NAME
         + ", COLNO INTEGER, TYPESCHEMA" + NAME + ", TYPENAME" + NAME + ", LENGTH INTEGER, SCALE INTEGER, "
-        + "CODEPAGE INTEGER, TYPESTRINGUNITS" + NAME + ", NULLS VARCHAR(1), GENERATED VARCHAR(1)) "
+        + "CODEPAGE INTEGER, TYPESTRINGUNITS" + NAME + ", NULLS VARCHAR(1), GENERATED VARCHAR(1), "
+        + "STRINGUNITSLENGTH INTEGER, KEYSEQ INTEGER) "
         + "LANGUAGE JAVA PARAMETER STYLE DERBY_JDBC_RESULT_SET READS SQL DATA "
         + "EXTERNAL NAME 'DerbyServer.columns'",
     "CREATE VIEW CATALOG.COLUMNS AS SELECT * FROM TABLE (CATALOG.ALL_COLUMNS()) t",
@@ -67,12 +68,19 @@ public final class DerbyServer {
         + "CAST(t.TABLETYPE AS VARCHAR(1)) AS TYPE, CAST(-1 AS BIGINT) AS CARD "
         + "FROM SYS.SYSTABLES t JOIN SYS.SYSSCHEMAS s ON s.SCHEMAID = t.SCHEMAID",
     "CREATE TABLE CATALOG.DATATYPES (TYPESCHEMA" + NAME + ", TYPENAME" + NAME + ", SOURCENAME" + NAME
-        + ", METATYPE VARCHAR(1))",
+        + ", METATYPE VARCHAR(1), LENGTH INTEGER, SCALE INTEGER)",
+    "CREATE VIEW CATALOG.\"REFERENCES\" AS SELECT cs.SCHEMANAME AS TABSCHEMA, ct.TABLENAME AS TABNAME, "
+        + "ps.SCHEMANAME AS REFTABSCHEMA, pt.TABLENAME AS REFTABNAME FROM SYS.SYSFOREIGNKEYS f "
+        + "JOIN SYS.SYSCONSTRAINTS c ON c.CONSTRAINTID = f.CONSTRAINTID "
+        + "JOIN SYS.SYSTABLES ct ON ct.TABLEID = c.TABLEID JOIN SYS.SYSSCHEMAS cs ON cs.SCHEMAID = ct.SCHEMAID "
+        + "JOIN SYS.SYSCONSTRAINTS p ON p.CONSTRAINTID = f.KEYCONSTRAINTID "
+        + "JOIN SYS.SYSTABLES pt ON pt.TABLEID = p.TABLEID JOIN SYS.SYSSCHEMAS ps ON ps.SCHEMAID = pt.SCHEMAID",
   };
 
   /** All columns of all tables, as SYSCAT.COLUMNS has them. */
   public static ResultSet columns() throws SQLException {
     List<Object[]> rows = new ArrayList<>();
+    Map<String, Integer> keys = keyPlaces();
     try (ResultSet found = metadata().getColumns(null, null, "%", "%")) {
       while (found.next()) {
         String type = found.getString("TYPE_NAME").toUpperCase(Locale.ROOT);
@@ -83,11 +91,31 @@ public final class DerbyServer {
           found.getInt("ORDINAL_POSITION") - 1, "SYSIBM", NAMES.getOrDefault(name, name),
           found.getInt("COLUMN_SIZE"), name.equals("TIMESTAMP") ? 6 : found.getInt("DECIMAL_DIGITS"),
           bits ? 0 : 1208, bits ? null : "CODEUNITS32",
-          found.getInt("NULLABLE") == DatabaseMetaData.columnNoNulls ? "N" : "Y", " ",
+          found.getInt("NULLABLE") == DatabaseMetaData.columnNoNulls ? "N" : "Y", " ", null,
+          keys.get(
+              found.getString("TABLE_SCHEM") + "." + found.getString("TABLE_NAME") + "."
+                  + found.getString("COLUMN_NAME")),
         });
       }
     }
     return result(rows);
+  }
+
+  /** The columns of all primary keys, and their places in these. */
+  private static Map<String, Integer> keyPlaces() throws SQLException {
+    Map<String, Integer> places = new HashMap<>();
+    try (ResultSet tables = metadata().getTables(null, null, "%", new String[] {"TABLE"})) {
+      while (tables.next()) {
+        String table = tables.getString("TABLE_SCHEM") + "." + tables.getString("TABLE_NAME") + ".";
+        try (ResultSet keys =
+            metadata().getPrimaryKeys(null, tables.getString("TABLE_SCHEM"), tables.getString("TABLE_NAME"))) {
+          while (keys.next()) {
+            places.put(table + keys.getString("COLUMN_NAME"), keys.getInt("KEY_SEQ"));
+          }
+        }
+      }
+    }
+    return places;
   }
 
   /** All columns of all indexes, with what SYSCAT.INDEXES says of the index. */

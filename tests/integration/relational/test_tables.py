@@ -1,6 +1,7 @@
 """Target tables that a job makes, empties, replaces or widens.
 
-SQL Server is the stand-in, unless FLINKX_TEST_SQLSERVER_URL names a real one: its DDL is PostgreSQL's then.
+SQL Server is the stand-in, unless FLINKX_TEST_SQLSERVER_URL names a real one: its DDL is PostgreSQL's then. So is DB2,
+unless FLINKX_TEST_DB2_URL names one; Oracle takes part where FLINKX_TEST_ORACLE_URL does.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import pytest
 
 from airflow_provider_flinkx.exceptions import ConnectionFailedError, DataError, FlinkXError, JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column
+from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.db2.database import DB2
+from tests.db2_server import Db2Database
 from tests.integration.relational import test_ledger as tries
 from tests.integration.relational import test_round_trips as types
-from tests.integration.relational.moving import move, reader, writer
+from tests.integration.relational.moving import DATABASES, move, reader, writer
+from tests.oracle_server import OracleDatabase
 from tests.running import run_job
 from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
 
@@ -188,6 +193,35 @@ MADE = {
     },
 }
 
+#: Type of the source -> what the catalog of DB2's stand-in says of the column that is made for it.
+MADE_IN_DB2 = {
+    "left": {
+        "boolean": "BOOLEAN 1 0",
+        "smallint": "SMALLINT 5 0",
+        "bigint": "BIGINT 19 0",
+        "numeric(18,2)": "DECIMAL 18 2",
+        "numeric(60,20)": "VARCHAR 63 0",
+        "varchar(5)": "VARCHAR 20 0",
+        "char(5)": "VARCHAR 20 0",
+        "bytea": "BLOB 1073741824 0",
+        "date": "DATE 10 0",
+        "time": "VARCHAR 15 0",
+        "time(3)": "VARCHAR 12 0",
+        "timestamp": "TIMESTAMP 26 6",
+        "timestamptz": "TIMESTAMP 26 6",
+        "uuid": "VARCHAR 36 0",
+    },
+    "right": {
+        "tinyint": "SMALLINT 5 0",
+        "bigint unsigned": "DECIMAL 20 0",
+        "decimal(65,30)": "VARCHAR 68 0",
+        "datetime(6)": "TIMESTAMP 26 6",
+        "time(6)": "VARCHAR 17 0",
+        "varchar(20)": "VARCHAR 80 0",
+        "bit(1)": "BOOLEAN 1 0",
+    },
+}
+
 
 @pytest.fixture(scope="module")
 def left(postgres: PostgresDatabase) -> Database:
@@ -206,6 +240,16 @@ def third(sqlserver: SQLServerDatabase) -> Database:
     return sqlserver.fresh_database()
 
 
+@pytest.fixture(scope="module")
+def fourth(db2: Db2Database) -> Database:
+    return db2.fresh_database()
+
+
+@pytest.fixture(scope="module")
+def fifth(oracle: OracleDatabase) -> Database:
+    return oracle.fresh_database()
+
+
 def kinds_of(database: Database) -> list[str]:
     """Every type of a product."""
     if isinstance(database, SQLServerDatabase):
@@ -218,6 +262,15 @@ def declared(database: Database, table: str, column: str = "v") -> str:
     if isinstance(database, SQLServerDatabase):
         described = f"sys.dm_exec_describe_first_result_set(N'SELECT {column} FROM {table}', NULL, 0)"
         return str(database.query(f"SELECT name, system_type_name FROM {described}")[0][1])
+    if isinstance(database, Db2Database):
+        query = f"SELECT TYPENAME, LENGTH, SCALE FROM {DB2.catalog}.COLUMNS WHERE TABSCHEMA = '{database.schema}'"
+        return "{} {} {}".format(
+            *database.query(f"{query} AND TABNAME = '{table.upper()}' AND COLNAME = '{column.upper()}'")[0]
+        )
+    if isinstance(database, OracleDatabase):
+        query = "SELECT DATA_TYPE, DATA_LENGTH, DATA_PRECISION, DATA_SCALE FROM USER_TAB_COLUMNS"
+        found = database.query(f"{query} WHERE TABLE_NAME = '{table.upper()}' AND COLUMN_NAME = '{column.upper()}'")[0]
+        return " ".join(map(str, found))
     if isinstance(database, PostgresDatabase):
         query = f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{table}'::regclass"
         query += f" AND attname = '{column}'"
@@ -323,10 +376,57 @@ def test_a_database_makes_the_same_types_of_its_own(request: pytest.FixtureReque
         assert declared(database, "made", f"v{place}") == wanted
 
 
-@pytest.fixture(params=["left", "right", "third"])
+def test_a_table_made_in_db2_holds_what_other_products_have(
+    fourth: Db2Database, left: Database, right: Database
+) -> None:
+    """There and back, as far as the stand-in has the type, and the driver can read it from there."""
+    sides = {"left": (left, MADE_IN_DB2["left"]), "right": (right, MADE_IN_DB2["right"])}
+    for name, (given, wanted) in sides.items():
+        lost = BEYOND[name, "third"]
+        kinds = [kind for kind in kinds_of(given) if not fourth.is_stand_in or kind in wanted]
+        beyond = {kind: lost.get(kind, set()) if kind != "time" else set() for kind in kinds}
+        if fourth.is_stand_in:  # Java leaves out the days that were left out in 1582
+            beyond["date"] = {*lost["date"], "1582-10-10"}
+        fill(given, {kind: literals(given, kind, beyond[kind]) for kind in kinds})
+        create(given, "back", kinds)
+        fourth.drop("made")
+        assert move(reader(given, "source"), writer(fourth, "made", createTable=True)).rejects == []
+        assert move(reader(fourth, "made"), writer(given, "back")).rejects == []
+        assert content(given, "back", kinds) == content(given, "source", kinds)
+        assert {kind: declared(fourth, "made", f"v{kinds.index(kind)}") for kind in wanted} == wanted
+
+
+def test_tables_of_db2_are_made_elsewhere_and_again(fourth: Db2Database, left: Database) -> None:
+    kinds = {
+        "a": "integer NOT NULL", "b": "varchar(20) NOT NULL", "c": "decimal(31,5)", "d": "timestamp", "e": "time",
+        "f": "blob(1000)", "g": "date", "h": "boolean", "i": "double",
+    }  # fmt: skip
+    fourth.drop("source", "made")
+    columns = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+    values = "1, 'é', 1.5, '2024-02-29 24:00:00', '23:59:59', cast(x'00ff' as blob), '2024-02-29', true, 0.1"
+    fourth.execute(
+        f"CREATE TABLE source ({columns}, PRIMARY KEY (b, a))",
+        f"INSERT INTO source VALUES ({values.replace(' 24:', ' 23:')})",
+    )
+    for target in (fourth, left):
+        target.drop("made")
+        assert move(reader(fourth, "source"), writer(target, "made", createTable=True)).rejects == []
+    assert fourth.query("SELECT * FROM made") == fourth.query("SELECT * FROM source")
+    assert [declared(fourth, "made", name) for name in kinds] == [declared(fourth, "source", name) for name in kinds]
+    made = [declared(left, "made", name.upper()) for name in kinds]
+    assert made == [
+        "integer", "character varying(20)", "numeric(31,5)", "timestamp without time zone", "time(0) without time zone",
+        "bytea", "date", "boolean", "double precision",
+    ]  # fmt: skip
+    for database in (fourth, left):
+        again = move(reader(fourth, "source"), writer(database, "made"))
+        assert [reject.category for reject in again.rejects] == [Category.DUPLICATE]
+
+
+@pytest.fixture(params=["left", "right", "third", "fourth", "fifth"][: len(DATABASES)])
 def database(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(request.param)
-    found.execute("DROP TABLE IF EXISTS child", "DROP TABLE IF EXISTS source", "DROP TABLE IF EXISTS target")
+    found.drop("child", "source", "target")
     return found
 
 
@@ -402,8 +502,12 @@ def numbers(database: Database) -> list[int]:
 
 
 def with_rows(database: Database) -> None:
-    database.execute("CREATE TABLE source (id integer PRIMARY KEY, v varchar(5))", "INSERT INTO source VALUES (1, 'a')")
-    database.execute("CREATE TABLE target (id bigint, v varchar(9))", "INSERT INTO target VALUES (8, 'old')")
+    database.execute(
+        "CREATE TABLE source (id integer NOT NULL PRIMARY KEY, v varchar(5))",
+        "INSERT INTO source VALUES (1, 'a')",
+        "CREATE TABLE target (id decimal(19) NOT NULL, v varchar(9))",
+        "INSERT INTO target VALUES (8, 'old')",
+    )
 
 
 @pytest.mark.parametrize(("mode", "wanted"), [("append", [1, 8]), ("truncate", [1]), ("recreate", [1])])
@@ -417,7 +521,7 @@ def test_what_becomes_of_rows_that_are_there(database: Database, mode: str, want
 
 def test_rows_that_are_there_end_the_job(database: Database) -> None:
     with_rows(database)
-    with pytest.raises(DataError, match="table target holds rows, and saveMode is error"):
+    with pytest.raises(DataError, match=r"(?i)table target holds rows, and saveMode is error"):
         move(reader(database, "source"), writer(database, "target", saveMode="error"))
     assert numbers(database) == [8]
     database.execute("DELETE FROM target")
@@ -431,7 +535,7 @@ def test_rows_stay_where_the_job_cannot_begin(database: Database, mode: str) -> 
     with_rows(database)
     if mode == "recreate":
         database.execute("ALTER TABLE target ADD PRIMARY KEY (id)")
-        database.execute("CREATE TABLE child (id bigint, FOREIGN KEY (id) REFERENCES target (id))")
+        database.execute("CREATE TABLE child (id decimal(19), FOREIGN KEY (id) REFERENCES target (id))")
         target = writer(database, "target", saveMode=mode)
     else:
         target = writer(database, "target", names=["id", "missing"], saveMode=mode)
@@ -464,7 +568,7 @@ def test_without_create_table_there_is_none(database: Database) -> None:
     with_rows(database)
     database.execute("DROP TABLE target")
     for mode in ("append", "truncate", "error"):
-        with pytest.raises(FlinkXError, match="target"):
+        with pytest.raises(FlinkXError, match=r"(?i)target"):
             move(reader(database, "source"), writer(database, "target", saveMode=mode))
     move(reader(database, "source"), writer(database, "target", saveMode="recreate"))
     assert numbers(database) == [1]
@@ -517,8 +621,8 @@ def test_a_table_in_a_schema_of_its_own(request: pytest.FixtureRequest, server: 
 
 def test_missing_columns_are_added(database: Database) -> None:
     with_rows(database)
-    database.execute("ALTER TABLE source ADD more numeric(10,2) NOT NULL DEFAULT 1.5")
-    database.execute("ALTER TABLE source ADD flag text")
+    database.execute("ALTER TABLE source ADD more numeric(10,2) DEFAULT 1.5 NOT NULL")
+    database.execute("ALTER TABLE source ADD flag varchar(300)")
     for _ in range(2):
         move(reader(database, "source"), writer(database, "target", schemaChange="add", saveMode="truncate"))
     rows = [tuple(map(str, row)) for row in database.query("SELECT id, v, more, flag FROM target")]
@@ -529,10 +633,13 @@ def test_missing_columns_are_added(database: Database) -> None:
 def test_missing_columns_are_left_out(database: Database) -> None:
     """Columns are found by their names, wherever they stand; a row is still looked at by its place in the batch."""
     with_rows(database)
-    database.execute("ALTER TABLE source ADD more text", "INSERT INTO source VALUES (2, 'b', 'x'), (3, 'c', NULL)")
+    database.execute(
+        "ALTER TABLE source ADD more varchar(300)", "INSERT INTO source VALUES (2, 'b', 'x'), (3, 'c', NULL)"
+    )
     database.execute("DROP TABLE target", "CREATE TABLE target (more varchar(1), other int, id int CHECK (id <> 2))")
     moved = move(reader(database, "source"), writer(database, "target", schemaChange="ignore"))
-    assert [reject.row for reject in moved.rejects] == [{"id": 2, "more": "x"}]
+    rows = [{name.lower(): value for name, value in reject.row.items()} for reject in moved.rejects]
+    assert rows == [{"id": 2, "more": "x"}]
     assert sorted(database.query("SELECT id, more, other FROM target")) == [(1, None, None), (3, None, None)]
 
 
@@ -543,7 +650,7 @@ def test_a_table_without_differences_is_taken(database: Database) -> None:
         assert numbers(database) == [1]
 
 
-@pytest.fixture(params=["postgres", "mariadb", "sqlserver"])
+@pytest.fixture(params=DATABASES)
 def run_between(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database:
     """A database with many splits in `source`, and a row in `target`."""
     made = tries.filled(request.getfixturevalue(request.param), monkeypatch)
