@@ -130,7 +130,10 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
         # A JobManager that takes over from a dead one runs its jobs again, also one that had just finished.
         is_ours = kept.report.get(ATTEMPT) == run.context.attempt
         return kept if is_ours or run.context.take_finished or run.context.range is not None else None
+    begins_anew = bool(writer.empties_target or writer.parameter.get("preSql"))
     is_torn = _is_torn(kept)
+    if kept.done and reader.snapshots_last and not begins_anew:
+        is_torn = False  # the snapshot may be too old one day, which a job that can begin anew need not find out
     if kept.digest == _digest(run, reader) and not is_torn:
         return kept
     if run.context.range is not None:
@@ -142,7 +145,7 @@ def _kept(run: Run, reader: Reader, ledger: Ledger, writer: Writer, warnings: li
         )
     why = "from a snapshot that is gone" if is_torn else "with another job"
     told = f"an earlier try of this run, {why}, has written {len(kept.done)} of {len(kept.splits)} splits"
-    if kept.done and not (writer.empties_target or writer.parameter.get("preSql")):
+    if kept.done and not begins_anew:
         raise exceptions.JobInvalidError(
             [
                 f"{told}, whose rows would stay beside the new ones: remove them by a preSql or saveMode truncate, "

@@ -149,7 +149,13 @@ class TableColumn:
 
 
 class Reader(abc.ABC):
-    """Reads one source. Made in the plan step and again in every task; holds nothing open until used."""
+    """Reads one source. Made in the plan step and again in every task; holds nothing open until used.
+
+    Attributes:
+        snapshots_last: whether another try can read a snapshot that this one has begun.
+    """
+
+    snapshots_last: ClassVar[bool] = False
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         self.parameter = parameter

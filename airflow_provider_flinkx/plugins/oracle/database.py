@@ -1,5 +1,6 @@
 """Oracle: logins by python-oracledb in thin mode, names, error codes, the catalog."""
 
+# ruff: noqa: S608 -- SQL is made here of quoted names
 from __future__ import annotations
 
 import re
@@ -43,6 +44,18 @@ _CONVERSION_CODES = frozenset(
     {910, 932, 1401, 1426, 1438, 1461, 1465, 1481, 1489, 1722, 6502, 12899, 19011, 22835, 29275, 31011, 40441, 40587,
      51805, 51862, *range(1830, 1900)}
 )  # fmt: skip
+#: What to do about an error that says little.
+_HINTS = {
+    1466: "it was made or altered after the snapshot, or a moment before; try again",
+    1555: "the undo of the rows as they were is gone: raise UNDO_RETENTION, or read faster, with more channels",
+    8181: "the database no longer knows the snapshot, as after a restore: run the job under another key",
+}
+#: Codes of a function or view that a user may not use: as if it were not there.
+_NOT_ALLOWED_CODES = frozenset({904, 942, 1031, 6550})
+_SCN_QUERIES = (
+    "SELECT TO_CHAR(DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER) FROM DUAL",
+    "SELECT TO_CHAR(CURRENT_SCN) FROM V$DATABASE",
+)
 #: Raised by triggers with RAISE_APPLICATION_ERROR.
 _APPLICATION_CODES = range(20000, 21000)
 
@@ -172,11 +185,39 @@ class Oracle(Database):
             keys.setdefault(index, []).append(column)
         return list(keys.values())
 
+    def current_scn(self, cursor: Any) -> str:
+        """The system change number of now.
+
+        Raises:
+            AccessDeniedError: the user may ask nobody for it.
+        """
+        for query in _SCN_QUERIES:
+            try:
+                cursor.execute(query)
+            except oracledb.Error as error:
+                if _described(error)[0] not in _NOT_ALLOWED_CODES:
+                    raise
+            else:
+                return str(int(cursor.fetchone()[0]))
+        message = f"consistent: {self.address.user} may not see the SCN: GRANT EXECUTE ON DBMS_FLASHBACK, or "
+        raise self.error(AccessDeniedError, f"{message}SELECT ON V_$DATABASE, to this user")
+
+    def check_flashback(self, cursor: Any, scn: str) -> None:
+        """Raise what keeps the table from being read as of an SCN."""
+        try:
+            cursor.execute(f"SELECT 1 FROM {self.table} AS OF SCN {scn} WHERE 1 = 0")
+        except oracledb.Error as error:
+            if _described(error)[0] != 1031:
+                raise
+            message = f"consistent: {self.address.user} may not read {self.table_label} as it was: GRANT FLASHBACK ON "
+            raise self.error(AccessDeniedError, f"{message}{self.table_label} to this user") from error
+
     def failure(self, error: BaseException, doing: str) -> FlinkXError:
         """The error of the driver as one of this package."""
         if isinstance(error, FlinkXError):
             return error
         code, full_code, text = _described(error)
+        text += f" ({_HINTS[code]})" if code in _HINTS else ""
         message = self.address.conceal(f"{self}: {doing}: {text}")
         if code in _ACCESS_CODES:
             return AccessDeniedError(message)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import oracledb
@@ -30,6 +30,7 @@ class OracleReader(RelationalReader):
 
     database_class = Oracle
     orders: ClassVar[bool] = False
+    snapshots_last = True
     database: Oracle
     _connection: Any = None
     _known: Mapping[str, SourceType] | None = None
@@ -58,15 +59,30 @@ class OracleReader(RelationalReader):
             yield from super().read(split)
             complete = True
         except (oracledb.Error, OSError) as error:
-            raise self.database.failure(error, f"read {self.source_label}") from error
+            moment = f" as of SCN {self._scn}" if self._scn else ""
+            raise self.database.failure(error, f"read {self.source_label}{moment}") from error
         finally:
             if not complete:
                 self.close()
+
+    @property
+    def relation(self) -> str:
+        """The table, as of the snapshot if there is one, or the query."""
+        return f"{self.database.table} AS OF SCN {self._scn}" if self._scn and self.is_table else super().relation
+
+    def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
+        """The SCN of now; nothing is held, because the server keeps old rows for its UNDO_RETENTION."""
+        scn = self.database.current_scn(cursor)
+        if self.is_table:
+            self.database.check_flashback(cursor, scn)
+        return scn, None
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
         if self._connection is None:
             self._connection = self.database.connect()
+            if self._scn and not self.is_table:
+                self._go_back(self._connection)
         connection, columns, known = self._connection, self.selected, self._known or {}
         if seconds := int(self.parameter.get("queryTimeOut") or 0):
             # It counts for each answer of the server: the time that the writer takes is not in it.
@@ -144,6 +160,19 @@ class OracleReader(RelationalReader):
     def key_literal(self, name: str, text: str) -> str:
         """A value of a column as a literal of its type."""
         return (self._known or {})[name].key_literal(text)
+
+    @property
+    def _scn(self) -> str:
+        return self.snapshot.partition("@")[0]
+
+    def _go_back(self, connection: Any) -> None:
+        """Let a session see all tables as of the snapshot: a query has no clause for all of its own."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"BEGIN DBMS_FLASHBACK.ENABLE_AT_SYSTEM_CHANGE_NUMBER({self._scn}); END;")
+        except oracledb.Error as error:
+            doing = "consistent with customSql, which needs EXECUTE on DBMS_FLASHBACK"
+            raise self.database.failure(error, doing) from error
 
     @property
     def _batch_rows(self) -> int:

@@ -11,8 +11,9 @@ import pytest
 
 from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvalidError
 from airflow_provider_flinkx.pipeline.steps import Sync
+from airflow_provider_flinkx.plugins.base import Split
 from tests.running import run_job
-from tests.unit.pipeline.memory_plugin import LedgerWriter, MemoryRun, Store, memory_run
+from tests.unit.pipeline.memory_plugin import LedgerWriter, MemoryReader, MemoryRun, Store, memory_run
 
 SPLITS = [[1, 2], [3, 4], [5, 6]]
 
@@ -152,3 +153,23 @@ def test_a_job_that_empties_its_target_begins_anew() -> None:
     report, _ = run_job(next_try(store, parameter={"column": ["other"]}))
     assert report["numRead"] == 6
     assert any("begins anew, with its saveMode" in line for line in report["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("lasts", "empties", "said"), [(True, False, "had written"), (True, True, "begins anew"), (False, False, None)]
+)
+def test_a_snapshot_that_lasts_is_gone_on_with_where_the_job_cannot_begin_anew(
+    monkeypatch: pytest.MonkeyPatch, lasts: bool, empties: bool, said: str | None
+) -> None:
+    splits = [Split(number, {"n": number, "location": {"snapshot": "4711@a"}}) for number in range(3)]
+    monkeypatch.setattr(MemoryReader, "splits", lambda _reader: splits)
+    monkeypatch.setattr(MemoryReader, "snapshots_last", lasts)
+    store = broken(fail_writing_split=1)
+    store.empties_target = empties
+    if said is None:
+        with pytest.raises(JobInvalidError, match="from a snapshot that is gone"):
+            run_job(next_try(store))
+        return
+    report, _ = run_job(next_try(store))
+    assert any(said in line for line in report["warnings"])
+    assert ("prepare" in store.calls) == empties

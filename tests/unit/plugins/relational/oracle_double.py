@@ -42,7 +42,7 @@ class Double:
 
     def take(self, statement: str) -> None:
         self.statements.append(statement)
-        if not statement.startswith(("ALTER SESSION", "SET CONSTRAINTS")):
+        if not statement.startswith(("ALTER SESSION", "SET CONSTRAINTS", "BEGIN ")):
             sqlglot.parse_one(re.sub(r":(\d+)", r":b\1", statement), dialect="oracle")
 
 

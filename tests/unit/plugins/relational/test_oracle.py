@@ -203,6 +203,9 @@ FETCHED = pa.table(
 )
 
 
+PLACE = "FROM ALL_TABLES WHERE OWNER = :1 AND TABLE_NAME = :2\nUNION"
+
+
 def reader(columns: tuple[str, ...] = (), **others: Any) -> OracleReader:
     return OracleReader(parameter(**others), [Column(name=name) for name in columns], RunContext("k", "a", channels=2))
 
@@ -275,7 +278,7 @@ def test_splits_by_a_key(double: Any) -> None:
     keys = [(f"{n}",) for n in range(20_000)]
     made = double(
         {
-            "FROM ALL_TABLES WHERE OWNER = :1 AND TABLE_NAME = :2\nUNION": [("APP", "T")],
+            PLACE: [("APP", "T")],
             "NUM_ROWS": [(20_000,)],
             "ALL_INDEXES": [("PK", "ID")],
             "WHERE 1 = 0": DESCRIPTION,
@@ -293,7 +296,7 @@ def test_splits_by_a_key(double: Any) -> None:
 def test_row_number_as_splitpk_leaves_the_key_to_the_reader(double: Any) -> None:
     double(
         {
-            "FROM ALL_TABLES WHERE OWNER = :1 AND TABLE_NAME = :2\nUNION": [("APP", "T")],
+            PLACE: [("APP", "T")],
             "NUM_ROWS": [(20_000,)],
             "WHERE 1 = 0": DESCRIPTION,
         }
@@ -340,6 +343,64 @@ def test_an_incremental_read(double: Any) -> None:
     assert f'"ZONED" <= {moment.format("2024-02-29 12:34:56.123456")}' in made.statements[-1]
 
 
+# -- One snapshot ----------------------------------------------------------------------------------
+
+SMALL = {"WHERE 1 = 0": DESCRIPTION, PLACE: [("APP", "T")], "NUM_ROWS": [(5,)], "COUNT(*)": [(5,)]}
+SCN = {"DBMS_FLASHBACK": [("4711",)]}
+REFUSED = {"DBMS_FLASHBACK": oracledb.DatabaseError(error(904)), "V$DATABASE": oracledb.DatabaseError(error(942))}
+
+
+def test_all_splits_are_read_as_of_one_scn(double: Any) -> None:
+    keys = {"ALL_INDEXES": [("PK", "ID")], "ORDER BY": [(f"{n}",) for n in range(20_000)], "NUM_ROWS": [(20_000,)]}
+    made = double({**SCN, **SMALL, **keys})
+    first = reader(consistent=True)
+    splits = first.splits()
+    assert len(splits) == 8
+    assert first.take_hold() is None
+    for split in splits[:2]:
+        other = reader(("id",), consistent=True)
+        list(other.read(split))
+        assert made.statements[-1].startswith('SELECT "ID" AS "ID" FROM "APP"."T" AS OF SCN 4711 WHERE ("ID" ')
+        assert other.location() == {"snapshot": "4711@a"}
+
+
+def test_the_tables_of_a_query_are_seen_by_a_session_that_went_back(double: Any) -> None:
+    made = double({**SCN, **SMALL})
+    source = reader(("id",), table=None, consistent=True, customSql="select * from t")
+    (split,) = source.splits()
+    list(source.read(split))
+    assert made.statements[-2] == "BEGIN DBMS_FLASHBACK.ENABLE_AT_SYSTEM_CHANGE_NUMBER(4711); END;"
+    assert made.statements[-1] == 'SELECT "ID" AS "ID" FROM (select * from t\n) flinkx_tmp'
+
+
+def test_the_view_is_asked_where_the_package_may_not_be_used(double: Any) -> None:
+    double({"DBMS_FLASHBACK": oracledb.DatabaseError(error(904)), "V$DATABASE": [("4712",)], **SMALL})
+    (split,) = reader(consistent=True).splits()
+    assert split.spec["location"] == {"snapshot": "4712@a"}
+
+
+def test_missing_grants_are_named(double: Any) -> None:
+    double({**REFUSED, **SMALL})
+    with pytest.raises(AccessDeniedError, match=r"GRANT EXECUTE ON DBMS_FLASHBACK, or SELECT ON V_\$DATABASE"):
+        reader(consistent=True).splits()
+    double({**SCN, "AS OF": oracledb.DatabaseError(error(1031)), **SMALL})
+    with pytest.raises(AccessDeniedError, match=r"GRANT FLASHBACK ON APP\.T"):
+        reader(consistent=True).splits()
+    double({"BEGIN": oracledb.DatabaseError(error(6550)), **SCN, **SMALL})
+    query = reader(table=None, consistent=True, customSql="select * from t")
+    with pytest.raises(DataError, match="needs EXECUTE on DBMS_FLASHBACK: ORA-06550"):
+        list(query.read(query.splits()[0]))
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"), [(1555, "UNDO_RETENTION"), (1466, "made or altered"), (8181, "no longer knows the snapshot")]
+)
+def test_a_snapshot_that_cannot_be_read_is_told_as_what_it_is(double: Any, code: int, hint: str) -> None:
+    double({**SCN, "AS OF": oracledb.DatabaseError(error(code)), **SMALL})
+    with pytest.raises(DataError, match=f"ORA-0{code}: refused .*{hint}"):
+        reader(consistent=True).splits()
+
+
 # -- Writing ---------------------------------------------------------------------------------------
 
 TARGET = [
@@ -348,7 +409,7 @@ TARGET = [
     ("FIXED", "NUMBER", 1, 0, "N"),
 ]  # fmt: skip
 CATALOG = {
-    "FROM ALL_TABLES WHERE OWNER = :1 AND TABLE_NAME = :2\nUNION": [("APP", "T")],
+    PLACE: [("APP", "T")],
     "ALL_TAB_COLS": TARGET,
     "ALL_INDEXES": [("PK", "ID"), ("OTHER", "TEXT"), ("OTHER", "BODY")],
 }
