@@ -59,7 +59,7 @@ class Setting:
     """`job.setting`.
 
     `exactly_once` is None where the job does not say: then a target that cannot keep a ledger does without.
-    `verify` is "count" or None.
+    `verify` is "count", "checksum" or None.
     """
 
     speed: Speed = Speed()

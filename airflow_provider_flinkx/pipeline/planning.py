@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs.references import mask
-from airflow_provider_flinkx.pipeline import ranges, table_plans
+from airflow_provider_flinkx.pipeline import ranges, table_plans, verification
 from airflow_provider_flinkx.pipeline.steps import ATTEMPT, Message, Run, shared_state
 from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 
@@ -35,7 +35,7 @@ def plan(run: Run) -> Iterator[Message]:
 
 
 def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
-    _check_verification(run, writer)
+    verification.check_writer(run, writer)
     ledger, warnings = _ledger(run, writer)
     place = ranges.enter(run, reader, ledger) if ledger is not None else None
     if place is not None:
@@ -45,6 +45,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     if kept is None:
         kept = _begun(run, reader, writer, ledger)
     elif kept.report is None:
+        verification.check_kept(run, kept.before)
         if run.reads_many:
             table_plans.resume(run, kept)
         else:
@@ -57,7 +58,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     warnings += reader.remarks()
     common = {"ledger": ledger is not None, "range": place}
     tables = [{"table": asdict(table), "splits": count} for table, count in table_plans.splits_of(kept)]
-    plan = {"kind": "plan", "splits": len(kept.splits), "rows_before": list(kept.rows_before), "tables": tables}
+    plan = {"kind": "plan", "splits": len(kept.splits), "before": list(kept.before), "tables": tables}
     yield {**plan, **common, "warnings": warnings}
     for split in kept.splits:
         if split.index in kept.done:
@@ -67,21 +68,14 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
             yield {"kind": "split", "split": asdict(split), "table": table, **common}
 
 
-def _check_verification(run: Run, writer: Writer) -> None:
-    if run.job.setting.verify and not writer.grows_by_rows:
-        name = run.job.content.writer.name
-        message = f"job.setting.verify: count is for tables that rows are inserted into, not for this {name}"
-        raise exceptions.JobInvalidError([f"{message}; leave the key out, or take writeMode insert"])
-
-
 def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> KeptRun:
     """A run whose target is prepared and whose splits are cut, and kept in the ledger."""
     if run.reads_many:
         begun = table_plans.begin(run, reader, _digest(run, reader))
     else:
         writer.prepare_for(reader)
-        before = [writer.row_count()] if run.job.setting.verify else []
-        begun = KeptRun(_digest(run, reader), list(reader.splits()), {}, rows_before=before)
+        before = verification.figures(run, reader, writer)
+        begun = KeptRun(_digest(run, reader), list(reader.splits()), {}, before=[before] if before else [])
     if hold := reader.take_hold():
         # For as long as this process lives, or until the job has ended.
         shared_state(run).holds.append(hold)

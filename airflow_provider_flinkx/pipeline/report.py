@@ -67,7 +67,8 @@ class Counters:
 class SplitReport:
     """What became of one split. Crosses Flink as JSON, so it stays small: samples are capped.
 
-    `table` is the place of its table in a job that reads many.
+    `table` is the place of its table in a job that reads many. `checksum` is that of the rows that were written, where
+    the job wants it.
     """
 
     index: int
@@ -76,6 +77,7 @@ class SplitReport:
     dirty_file: str | None = None
     location: dict[str, str] = field(default_factory=dict)
     table: int = 0
+    checksum: dict[str, Any] | None = None
 
     def add_samples(self, rejects: Sequence[Reject], of_table: Mapping[str, str]) -> None:
         """Keep the first rejected rows as samples, values cut and secrets masked.

@@ -2,8 +2,8 @@
 
 Steps talk in messages, plain dicts with a `kind`:
 
-    plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; rows_before: rows in each
-              rows_before, tables}                      target before the first split, where the job wants them counted;
+    plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; before: what each target held
+              before, tables}                           before the first split, where the job wants it verified;
                                                         tables: [{table, splits: number}] of a job that reads many
     split    {split, ledger, range, table}              plan -> sync; ledger: whether the target keeps one;
                                                         range: `RunContext.range`; table: the split's, of many, or null
@@ -31,7 +31,8 @@ import pyarrow as pa
 
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.jobs import many_tables
-from airflow_provider_flinkx.jobs.model import Content, Job, SourceTable
+from airflow_provider_flinkx.jobs.model import Column, Content, Job, SourceTable
+from airflow_provider_flinkx.jobs.parameters import with_defaults
 from airflow_provider_flinkx.pipeline.dirty import RejectFile, RejectFiles
 from airflow_provider_flinkx.pipeline.read_ahead import ReadAhead
 from airflow_provider_flinkx.pipeline.report import (
@@ -43,6 +44,15 @@ from airflow_provider_flinkx.pipeline.report import (
     reason_to_end_early,
 )
 from airflow_provider_flinkx.pipeline.throttle import Throttle
+from airflow_provider_flinkx.pipeline.verification import (
+    Sides,
+    WrittenRows,
+    check_kept,
+    compare_checksums,
+    compare_rows,
+    figures,
+    together,
+)
 from airflow_provider_flinkx.plugins.base import (
     Reader,
     Reject,
@@ -52,7 +62,8 @@ from airflow_provider_flinkx.plugins.base import (
     SplitWrittenError,
     Writer,
 )
-from airflow_provider_flinkx.plugins.registry import plugins, split_name
+from airflow_provider_flinkx.plugins.checksum import Checksum
+from airflow_provider_flinkx.plugins.registry import plugins, schema_of, split_name
 
 Message = dict[str, Any]
 #: In a report that is kept in a ledger: which submission has finished the run.
@@ -87,6 +98,18 @@ class Run:
         context = replace(self.context, field_names=tuple(schema.names))
         writer: Writer = self.writer_class()(endpoint.parameter, endpoint.columns, context)
         return writer
+
+    def target_reader(self, writer: Writer, columns: Sequence[str]) -> Reader:
+        """A reader of these columns of the target; nothing is connected yet."""
+        name = self.job.content.writer.name.lower().removesuffix("writer") + "reader"
+        schema = schema_of(name)
+        shared = schema["properties"].keys() - {"column", "writeMode"}
+        parameter = {key: value for key, value in writer.parameter.items() if key in shared}
+        context = replace(self.context, channels=1)
+        reader: Reader = _load(name)(
+            with_defaults(parameter, schema), [Column(name=column) for column in columns], context
+        )
+        return reader
 
     @property
     def reads_many(self) -> bool:
@@ -182,6 +205,7 @@ class Sync:
         self._table: SourceTable | None = None
         self._reader: Reader | None = None
         self._writer: Writer | None = None
+        self._sides: Sides | None = None
 
     def split(
         self, split: Split, *, ledger: bool = False, range: str | None = None, table: Mapping[str, Any] | None = None
@@ -217,10 +241,10 @@ class Sync:
 
     def close(self) -> None:
         """Release connections."""
-        for part in (self._reader, self._writer):
+        for part in (self._reader, self._writer, self._sides):
             if part is not None:
                 part.close()
-        self._reader = self._writer = None
+        self._reader = self._writer = self._sides = None
 
     def _turn_to(self, table: SourceTable | None) -> None:
         """Splits come table by table: what was opened for the last one is not needed any more."""
@@ -245,6 +269,9 @@ class Sync:
         reject_file = self.reject_files.open(split.index, self._of_table)
         target = writer.open(split, reader.schema)
         try:
+            if self.run.job.setting.verify == "checksum":
+                self._sides = self._sides or Sides(self.run, writer, reader.schema)
+                report.checksum = self._sides.of_nothing().to_json()
             self._copy(ReadAhead(reader.read(split)), target, report, reject_file)
             if self.state.stopped:
                 target.rollback()
@@ -295,6 +322,8 @@ class Sync:
     def _write(self, target: SplitWriter, rows: pa.RecordBatch, report: SplitReport, reject_file: RejectFile) -> None:
         started = time.monotonic()
         result = target.write(rows)
+        if self._sides is not None:
+            report.checksum = self._sides.with_rows(report.checksum, rows, result.rejected_at)
         added = Counters(
             numRead=rows.num_rows,
             numWrite=result.written,
@@ -344,7 +373,8 @@ class Report:
         self.sum = JobReport(run.job, warnings=list(run.warnings))
         self.finished = False
         self._ledger = False
-        self._rows_before: Sequence[int] = ()
+        self._before: Sequence[Mapping[str, Any]] = ()
+        self._written = WrittenRows()
         self._tables: Sequence[SourceTable] = ()
         self._started = time.monotonic()
 
@@ -361,7 +391,7 @@ class Report:
         if kind == "plan":
             self.total = self.sum.splits = message["splits"]
             self._ledger = message["ledger"]
-            self._rows_before = message["rows_before"]
+            self._before = message["before"]
             self._begin_tables(message["tables"])
             self.run = self.run.in_range(message["range"])
             self.sum.warnings += message["warnings"]
@@ -384,6 +414,8 @@ class Report:
             self.answers += 1
             report = SplitReport.from_json(message["report"])
             self.sum.add(report, committed=message["kind"] == "done")
+            if message["kind"] == "done":
+                self._written.add(report.table, report.checksum)
             if self._tables and message["kind"] == "failed":
                 self.sum.tables[report.table].failed = True
             self.sum.ended_early = self.sum.ended_early or message.get("early_end") or self._early_end()
@@ -416,7 +448,7 @@ class Report:
                 self._verify()
             report = self._report("FINISHED")
             kept = {**report, ATTEMPT: self.run.context.attempt} if self._ledger else None
-            with _writer_of(self._whole) as writer:
+            with _parts_of(self._whole) as (_, writer):
                 writer.finish(kept)
         except Exception as error:
             raise self._failure(exceptions.to_json(error)) from error
@@ -434,46 +466,40 @@ class Report:
         Raises:
             DataError: they differ.
         """
-        if not self._rows_before:
-            message = "an earlier try of this run did not count the rows that were there; take verify out for this run"
-            raise exceptions.DataError(f"{self._verification}: {message}")
+        check_kept(self.run, self._before)
         if not many_tables.has_own_targets(self.run.job.content):
-            self.sum.verification, problem = self._compared(self._whole, self.sum.counters, self._rows_before[0])
+            written = self._written.of_all()
+            self.sum.verification, problem = self._compared(self._whole, self.sum.counters, self._before[0], written)
             problems = [problem]
         else:
             problems = []
-            for table, part, before in zip(self._tables, self.sum.tables, self._rows_before, strict=True):
-                part.verification, problem = self._compared(self.run.of_table(table), part.counters, before)
+            for number, (table, part) in enumerate(zip(self._tables, self.sum.tables, strict=True)):
+                run, written = self.run.of_table(table), self._written.of_table(number)
+                part.verification, problem = self._compared(run, part.counters, self._before[number], written)
                 part.failed = problem is not None
                 problems.append(problem and f"table {part.target}: {problem}")
-            self.sum.verification = _added([part.verification for part in self.sum.tables if part.verification])
+            self.sum.verification = together([part.verification for part in self.sum.tables if part.verification])
         if found := [problem for problem in problems if problem is not None]:
-            raise exceptions.DataError(f"{self._verification}: {'; '.join(found)}")
+            name = self.run.job.content.writer.name
+            raise exceptions.DataError(f"job.setting.verify: {name}: {'; '.join(found)}")
 
-    @property
-    def _verification(self) -> str:
-        return f"job.setting.verify: {self.run.job.content.writer.name}"
-
-    def _compared(self, run: Run, counters: Counters, before: int) -> tuple[dict[str, Any], str | None]:
+    def _compared(
+        self, run: Run, counters: Counters, before: Mapping[str, Any], written: Checksum | None
+    ) -> tuple[dict[str, Any], str | None]:
         """The figures of one target, and what is wrong with them."""
-        with _writer_of(run) as writer:
-            now = writer.row_count()
-        source, target = counters.numRead - counters.nErrors, now - before
-        figures = {"source": source, "target": target, "equal": source == target}
-        if source == target:
-            return figures, None
-        grown = f"the table had {before} rows and has {now}, which is {target} more"
-        return figures, (
-            f"{source} rows were read and not rejected, but {grown}: "
-            "rows were lost or doubled, or somebody else wrote the table meanwhile"
-        )
+        with _parts_of(run) as (reader, writer):
+            now = figures(run, reader, writer)
+            assert now is not None, "only jobs that want it are verified"
+            if self.run.job.setting.verify == "count":
+                return compare_rows(counters.numRead - counters.nErrors, before["rows"], now["rows"])
+            return compare_checksums(written, before, now, writer.written_columns(reader.schema))
 
     def abort(self) -> None:
         """Remove what was not published, unless the job finished. Never raises."""
         shared_state(self.run).let_go()
         if not self.finished:
             try:
-                with _writer_of(self._whole) as writer:
+                with _parts_of(self._whole) as (_, writer):
                     writer.abort()
             except Exception:
                 traceback.print_exc()
@@ -489,21 +515,15 @@ class Report:
         return self.sum.to_json(state=state, seconds=time.monotonic() - self._started)
 
 
-def _added(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of all targets together; equal only where each of them is."""
-    source, target = (sum(each[side] for each in figures) for side in ("source", "target"))
-    return {"source": source, "target": target, "equal": all(each["equal"] for each in figures)}
-
-
 @contextlib.contextmanager
-def _writer_of(run: Run) -> Iterator[Writer]:
-    """A writer for what is done once, outside of splits."""
+def _parts_of(run: Run) -> Iterator[tuple[Reader, Writer]]:
+    """Reader and writer for what is done once, outside of splits."""
     reader = run.reader()
     try:
         # A job of many tables that ended before they were known has no schema; then there is only to clean up.
         writer = run.writer(pa.schema([]) if run.reads_many else reader.schema)
         try:
-            yield writer
+            yield reader, writer
         finally:
             writer.close()
     finally:

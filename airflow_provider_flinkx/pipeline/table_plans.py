@@ -10,13 +10,14 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import DataError, JobInvalidError
 from airflow_provider_flinkx.jobs import many_tables
 from airflow_provider_flinkx.jobs.model import SourceTable
+from airflow_provider_flinkx.pipeline import verification
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import KeptRun, Reader, Split, TableColumn
 
@@ -56,8 +57,7 @@ def begin(run: Run, reader: Reader, digest: str) -> KeptRun:
     else:
         pairs = [(run.of_target(tables), sources[0].reader)]
     before = [_prepared(each, source) for each, source in pairs]
-    counted = [rows for rows in before if rows is not None]
-    return KeptRun(digest, splits, {}, rows_before=counted, tables=tables)
+    return KeptRun(digest, splits, {}, before=[figures for figures in before if figures], tables=tables)
 
 
 def resume(run: Run, kept: KeptRun) -> None:
@@ -82,11 +82,11 @@ def _look_at(run: Run, table: SourceTable) -> _Source:
         return _Source(table, reader, reader.splits())
 
 
-def _prepared(run: Run, reader: Reader) -> int | None:
-    """Prepare a target; gives the rows that are there then, where the job wants them counted."""
+def _prepared(run: Run, reader: Reader) -> dict[str, Any] | None:
+    """Prepare a target; gives what it holds then, where the job wants it verified."""
     with contextlib.closing(reader), contextlib.closing(run.writer(reader.schema)) as writer:
         writer.prepare_for(reader)
-        return writer.row_count() if run.job.setting.verify else None
+        return verification.figures(run, reader, writer)
 
 
 def _check_names(run: Run, tables: Sequence[SourceTable]) -> None:

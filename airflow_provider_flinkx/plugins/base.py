@@ -56,10 +56,14 @@ class Batch(NamedTuple):
 
 
 class WriteResult(NamedTuple):
-    """What one `SplitWriter.write` did: rows accepted, and the rows it rejected."""
+    """What one `SplitWriter.write` did: rows accepted, the rows it rejected, and where in the batch these stood.
+
+    Writers whose rows cannot be added up (`Writer.grows_by_rows`) need not say where.
+    """
 
     written: int
     rejects: Sequence[Reject] = ()
+    rejected_at: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -229,7 +233,7 @@ class KeptRun:
         splits: the plan; its splits stay the same over all tries.
         done: index of each split that is in the target -> its report.
         report: the job report, when an earlier try has finished.
-        rows_before: rows in each target before the first split, where the job wants them counted; else nothing.
+        before: what each target held before the first split, where the job wants it verified; else nothing.
         tables: of a job that reads many, see `Split.table`; none for any other.
     """
 
@@ -237,7 +241,7 @@ class KeptRun:
     splits: Sequence[Split]
     done: Mapping[int, Mapping[str, Any]]
     report: Mapping[str, Any] | None = None
-    rows_before: Sequence[int] = ()
+    before: Sequence[Mapping[str, Any]] = ()
     tables: Sequence[SourceTable] = ()
 
 
@@ -334,13 +338,18 @@ class Writer(abc.ABC):
             job has written nothing, and its report says so.
         keeps_ledger: whether `ledger`, `resume` and `SplitWriter.record` are there.
         empties_target: whether `prepare` removes the rows that are there, as the job asks.
-        grows_by_rows: whether `row_count` is there, and grows by one with each row that is written.
+        grows_by_rows: whether `row_count` and `written_columns` are there, and the target grows by each row that is
+            written, and by nothing else.
+        taken: places of the reader's columns that are written, once the target was looked at; None: all.
+        empty_text_is_null: whether the target keeps an empty text as null.
     """
 
     published_by_finish: ClassVar[bool] = False
     keeps_ledger: ClassVar[bool] = False
     empties_target: bool = False
     grows_by_rows: bool = False
+    taken: Sequence[int] | None = None
+    empty_text_is_null: ClassVar[bool] = False
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         self.parameter = parameter
@@ -361,6 +370,10 @@ class Writer(abc.ABC):
 
     def row_count(self) -> int:
         """How many rows the target holds."""
+        raise NotImplementedError
+
+    def written_columns(self, schema: pa.Schema) -> Sequence[str]:
+        """The target's own names of the columns that are written with rows of `schema`; looks at it if need be."""
         raise NotImplementedError
 
     def ledger(self) -> Ledger:

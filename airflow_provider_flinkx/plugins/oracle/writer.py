@@ -72,6 +72,7 @@ class OracleWriter(RelationalWriter):
 
     database_class = Oracle
     keeps_ledger = True
+    empty_text_is_null = True
     database: Oracle
     _connection: Any = None
     _columns: Sequence[TargetColumn] = ()

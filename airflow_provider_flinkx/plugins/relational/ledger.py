@@ -76,13 +76,13 @@ class RelationalLedger(Ledger):
             return None
         splits = [Split(**split) for split in plan["splits"]]
         tables = tuple(SourceTable(**table) for table in plan.get("tables", ()))
-        return KeptRun(plan["digest"], splits, entries, rows_before=plan.get("rowsBefore") or (), tables=tables)
+        return KeptRun(plan["digest"], splits, entries, before=plan.get("before") or (), tables=tables)
 
     def begin(self, begun: KeptRun, *, anew: bool) -> None:
         """Keep the plan of a run."""
         splits = [asdict(split) for split in begun.splits]
         tables = [asdict(table) for table in begun.tables]
-        plan = {"digest": begun.digest, "splits": splits, "rowsBefore": list(begun.rows_before), "tables": tables}
+        plan = {"digest": begun.digest, "splits": splits, "before": list(begun.before), "tables": tables}
         with self._database.planning(f"keep the plan in {self._label}") as cursor:
             if anew:
                 cursor.execute(f"DELETE FROM {self._table} WHERE job_key = {self._key}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
@@ -56,7 +57,6 @@ class RelationalWriter(Writer):
         row_by_row: whether each row gets a statement of its own (`batchSize` 1). With any other batch size
             bulk statements take the batches as they come from the reader.
         arrangement: what the job asks of the table before the first row.
-        taken: places of the reader's columns that are written, once the table was looked at; None: all.
     """
 
     database_class: ClassVar[type[Database]]
@@ -69,7 +69,7 @@ class RelationalWriter(Writer):
             raise JobInvalidError([f"writeMode: {self.mode!r} is none of {', '.join(WRITE_MODES)}"])
         self.row_by_row = int(parameter.get("batchSize") or 0) == 1
         self.arrangement = Arrangement.of(parameter)
-        self.taken: Sequence[int] | None = None
+        self._names: Sequence[str] = ()
         self.grows_by_rows = self.mode == "insert"
         self.empties_target = self.arrangement.save_mode in ("truncate", "recreate")
 
@@ -103,6 +103,12 @@ class RelationalWriter(Writer):
         with self.database.planning(f"count the rows of table {self.database.table_label}") as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.database.table}")  # noqa: S608  # a quoted name
             return int(cursor.fetchone()[0])
+
+    def written_columns(self, schema: pa.Schema) -> Sequence[str]:
+        """Names of the table's columns that are written."""
+        if not self._names:
+            self.resume(schema)
+        return self._names
 
     def resume(self, schema: pa.Schema) -> None:
         """Look at the table; raises what `prepare` raises about it."""
@@ -160,7 +166,8 @@ class RelationalWriter(Writer):
         missing = [name for name in names if name not in by_name]
         if missing and not self.columns and self.arrangement.schema_change == "ignore":
             self.taken = [place for place, name in enumerate(names) if name in by_name]
-            return [by_name[names[place]] for place in self.taken]
+            self._names = [names[place] for place in self.taken]
+            return [by_name[name] for name in self._names]
         if missing:
             message = (
                 f"table {self.database.table_label} has no column {', '.join(missing)}; it has {', '.join(by_name)}"
@@ -168,6 +175,7 @@ class RelationalWriter(Writer):
             raise self.database.error(NotFoundError, message)
         if len(names) != len(schema):
             raise JobInvalidError([f"column: the reader gives {len(schema)} columns, the writer takes {len(names)}"])
+        self._names = names
         return [by_name[name] for name in names]
 
 
@@ -216,12 +224,15 @@ class RelationalSplitWriter(SplitWriter):
         fitted = fit(batch, self.rules, names)
         rejects = list(fitted.rejects)
         if fitted.rows.num_rows == 0:
-            return WriteResult(0, rejects)
+            return WriteResult(0, rejects, range(batch.num_rows))
         outcome = self.write_rows(fitted)
         for position, refusal in outcome.refused.items():
             row = json_row(batch, int(fitted.positions[position]), names)
             rejects.append(Reject(row, refusal.category, refusal.message))
-        return WriteResult(outcome.written, rejects)
+        if not rejects:
+            return WriteResult(outcome.written)
+        written = np.delete(fitted.positions, list(outcome.refused))
+        return WriteResult(outcome.written, rejects, np.setdiff1d(np.arange(batch.num_rows), written).tolist())
 
     def write_rows(self, fitted: Fitted) -> Outcome:
         """Write the rows in bulk; what the database refuses is found by `attempt` with fewer of them."""

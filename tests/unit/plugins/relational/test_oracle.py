@@ -547,7 +547,7 @@ def test_the_ledger_is_made_beside_the_target(double: Any) -> None:
 
 
 def test_what_the_ledger_keeps_is_read_from_locators(double: Any) -> None:
-    plan = {"digest": "d", "splits": [{"index": 0, "spec": {"condition": "x"}, "rows": None}], "rowsBefore": None}
+    plan = {"digest": "d", "splits": [{"index": 0, "spec": {"condition": "x"}, "rows": None}], "before": None}
     double({KEPT: [(-1, lob(plan)), (0, lob({"split": 0}))]})
     kept = ledger().read()
     assert (kept.digest, kept.splits, kept.done) == ("d", [Split(0, {"condition": "x"})], {0: {"split": 0}})
