@@ -70,10 +70,13 @@ class DB2Reader(RelationalReader):
         handle = self._connection.conn_handler
         seconds = int(self.parameter.get("queryTimeOut") or 0)
         prepared = ibm_db.prepare(handle, whole(statement), {ibm_db.SQL_ATTR_QUERY_TIMEOUT: seconds} if seconds else {})
-        ibm_db.execute(prepared)
         try:
+            ibm_db.execute(prepared)
             for rows in _chunks(prepared, self._batch_rows):
                 yield self._batch(rows)
+            # It tells no error either when it no longer knows the statement; then this is 0.
+            if not ibm_db.num_fields(prepared):
+                raise self.database.error(DataError, f"read {self.source_label}: the driver lost the statement")
         finally:
             with contextlib.suppress(Exception):  # the server may be gone
                 ibm_db.free_stmt(prepared)

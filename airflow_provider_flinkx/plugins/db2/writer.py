@@ -16,7 +16,7 @@ import ibm_db
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_flinkx.exceptions import NotFoundError
+from airflow_provider_flinkx.exceptions import DataError, NotFoundError
 from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.conversion import convert, to_text
 from airflow_provider_flinkx.plugins.db2.database import DB2, CatalogColumn, whole
@@ -152,9 +152,11 @@ class DB2SplitWriter(RelationalSplitWriter):
             ibm_db.commit(self.handle)
         except Exception as error:
             raise self._failure(error) from error
+        self._free()
 
     def rollback(self) -> None:
         """Take the transaction back; a connection that cannot do that is given up."""
+        self._free()
         try:
             ibm_db.rollback(self.handle)
         except Exception:  # the driver raises nothing more precise
@@ -194,16 +196,36 @@ class DB2SplitWriter(RelationalSplitWriter):
         prepared = self._prepared[count]
         values = [value for row in self._values[start:stop] for value in row]
         types = [column.bind_type for column in self.columns]
-        if not any(types):
+        if any(types):
+            for place, value in enumerate(values):
+                kind = types[place % len(types)]
+                if kind is None or value is None:
+                    ibm_db.bind_param(prepared, place + 1, value)
+                else:
+                    ibm_db.bind_param(prepared, place + 1, value, ibm_db.SQL_PARAM_INPUT, kind)
+            ibm_db.execute(prepared)
+        else:
             ibm_db.execute(prepared, tuple(values))
-            return
-        for place, value in enumerate(values):
-            kind = types[place % len(types)]
-            if kind is None or value is None:
-                ibm_db.bind_param(prepared, place + 1, value)
-            else:
-                ibm_db.bind_param(prepared, place + 1, value, ibm_db.SQL_PARAM_INPUT, kind)
-        ibm_db.execute(prepared)
+        self._count(ibm_db.num_rows(prepared), count)
+
+    def _count(self, written: int, given: int) -> None:
+        """Make sure that rows are there: the driver raises nothing for a statement that it no longer knows.
+
+        A row of a MERGE may overwrite several by several keys.
+        """
+        if written < given or (self.merge is None and written != given):
+            message = f"write table {self.database.table_label}: the driver told no error, but wrote {written} rows "
+            raise self.database.error(DataError, f"{message}of {given}")
+
+    def _free(self) -> None:
+        """Free the statements while their connection is open.
+
+        Later the driver may have given their numbers to statements of another connection, and would free those.
+        """
+        for prepared in self._prepared.values():
+            with contextlib.suppress(Exception):  # the server may be gone
+                ibm_db.free_stmt(prepared)
+        self._prepared.clear()
 
     def _run(self, statement: str) -> None:
         try:

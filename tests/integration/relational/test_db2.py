@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from types import SimpleNamespace
+
+import ibm_db
+import pyarrow as pa
 import pytest
 
-from airflow_provider_flinkx.exceptions import FlinkXError
+from airflow_provider_flinkx.exceptions import DataError, FlinkXError
+from airflow_provider_flinkx.plugins.base import Split
 from tests.db2_server import Db2Database
 from tests.integration.relational.moving import move, reader, writer
 from tests.servers import free_port
@@ -113,3 +119,53 @@ def test_names_fold_as_db2_folds_them(database: Db2Database) -> None:
     assert move(source, writer(database, '"lower"', names=["id", "other"])).written == 1
     with pytest.raises(FlinkXError, match="no column MIXED"):
         _ = reader(database, "source", names=["MIXED"]).schema
+
+
+SPLIT = Split(0)
+
+
+def numbers(*values: int) -> pa.RecordBatch:
+    return pa.record_batch({"ID": pa.array(values, pa.int32())})
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_what_is_left_of_a_closed_connection_frees_no_statement_of_another(database: Db2Database, end: str) -> None:
+    """The driver gives the number of a freed statement to the next one, and frees by number what is let go late."""
+    database.drop("target")
+    database.execute("CREATE TABLE target (id integer NOT NULL PRIMARY KEY)")
+    former, latter = writer(database, "target"), writer(database, "target")
+    split = former.open(SPLIT, numbers().schema)
+    split.write(numbers(1, 2))
+    getattr(split, end)()
+    former.close()
+    other = latter.open(SPLIT, numbers().schema)
+    other.write(numbers(3, 4))
+    del split
+    gc.collect()
+
+    assert other.write(numbers(5, 6)).written == 2
+    assert [reject.row for reject in other.write(numbers(7, 5)).rejects] == [{"ID": 5}]
+    other.commit()
+
+    latter.close()
+    kept = [1, 2] if end == "commit" else []
+    assert database.query("SELECT id FROM target ORDER BY id") == [(n,) for n in [*kept, 3, 4, 5, 6, 7]]
+
+
+def test_rows_that_the_driver_drops_without_an_error_fail_the_job(
+    database: Db2Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.drop("source", "target")
+    for table in ("source", "target"):
+        database.execute(f"CREATE TABLE {table} (id integer NOT NULL PRIMARY KEY)")
+    database.execute("INSERT INTO source VALUES 1, 2, 3")
+    with monkeypatch.context() as patched:
+        patched.setattr(ibm_db, "num_rows", lambda _statement: 0)  # as for a statement that it no longer knows
+        with pytest.raises(DataError, match="told no error, but wrote 0 rows of 3"):
+            move(reader(database, "source"), writer(database, "target"))
+    with monkeypatch.context() as patched:
+        forgetful = SimpleNamespace(**{**vars(ibm_db), "num_fields": lambda _statement: 0})
+        patched.setattr("airflow_provider_flinkx.plugins.db2.reader.ibm_db", forgetful)
+        with pytest.raises(DataError, match="the driver lost the statement"):
+            move(reader(database, "source"), writer(database, "target"))
+    assert database.query("SELECT id FROM target") == []
