@@ -219,3 +219,24 @@ def test_many_tables(postgres: PostgresDatabase, target: str) -> None:
     if len(set(targets)) == 2:
         assert [table["verify"]["equal"] for table in caught.value.report["tables"]] == [True, False]
         assert "table two_made: " in str(caught.value)
+
+
+def test_what_the_target_spells_anew_is_alike_and_columns_that_it_lacks_are_left_out(
+    postgres: PostgresDatabase,
+) -> None:
+    database = postgres.fresh_database()
+    database.execute(
+        "CREATE TABLE source (id text, more text, document text, amount text, short text)",
+        "INSERT INTO source VALUES ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'x', "
+        """'{"b": 1.50, "a":[]}', '01.50', 'ab')""",
+        "CREATE TABLE target (short char(5), amount numeric, document jsonb, id uuid)",
+        "INSERT INTO target VALUES ('old', 7, '{}', gen_random_uuid())",
+    )
+    job = tries.new_try(database, setting={"verify": "checksum"}, schemaChange="ignore").job
+    content = replace(
+        job.content,
+        reader=replace(job.content.reader, columns=()),
+        writer=replace(job.content.writer, columns=()),
+    )
+    report, _ = run_job(Run(replace(job, content=content), RunContext("key", "attempt")))
+    assert (report["verify"]["equal"], report["verify"]["source"]["rows"]) == (True, 1)
