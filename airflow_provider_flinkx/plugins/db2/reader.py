@@ -5,60 +5,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import ibm_db
 import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import DataError, NotFoundError
-from airflow_provider_flinkx.plugins.base import Split
 from airflow_provider_flinkx.plugins.db2.database import DB2, whole
 from airflow_provider_flinkx.plugins.db2.types import SourceType
-from airflow_provider_flinkx.plugins.relational.reader import Key, RelationalReader, SourceColumn
-from airflow_provider_flinkx.plugins.relational.splits import SMALL_TABLE, Sample
-
-BATCH_BYTES = 4 << 20
-MOST_BATCH_ROWS = 16_384
-#: Rows up to which all keys are looked at, and how many are drawn from larger tables.
-_DIRECT_ROWS = 200_000
-_SAMPLED_ROWS = 30_000
-_LONGEST_KEY = 200
+from airflow_provider_flinkx.plugins.relational.described import DescribedReader
+from airflow_provider_flinkx.plugins.relational.splits import SMALL_TABLE
 
 
-class DB2Reader(RelationalReader):
+class DB2Reader(DescribedReader[SourceType]):
     """Reads a table or a query of DB2 (db2.md)."""
 
     database_class = DB2
-    orders: ClassVar[bool] = False
     database: DB2
-    _connection: Any = None
-    _known: Mapping[str, SourceType] | None = None
 
-    def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
-        """Look the columns up in the catalog, those of a query in its result."""
-        known = self._types(cursor)
-        columns = []
-        for written in known if names is None else names:
-            name = self.database.column_name(written, known)
-            if name not in known:
-                message = f"{self.source_label} has no column {written}; it has {', '.join(known)}"
-                raise self.database.error(NotFoundError, message)
-            kind = known[name]
-            field = pa.field(written, kind.arrow, metadata={"source_type": kind.name.lower()})
-            columns.append(SourceColumn(name, kind.expression(self.database.quote(name)), field, kind.is_number))
-        return columns
+    def describe_all(self, cursor: Any) -> Mapping[str, SourceType]:
+        """Look the columns of a table up in the catalog, those of a query in its result."""
+        return self._table_types(cursor) if self.is_table else self._query_types(cursor)
 
-    def read(self, split: Split) -> Iterator[Any]:
-        """Stream the rows of a split."""
-        complete = False
-        try:
-            yield from super().read(split)
-            complete = True
-        except Exception as error:
-            raise self.database.failure(error, f"read {self.source_label}") from error
-        finally:
-            if not complete:
-                self.close()
+    def unique_keys(self, cursor: Any) -> Sequence[Sequence[str]]:
+        """Columns of the table's unique indexes."""
+        return self.database.unique_keys(cursor)
+
+    def sample_clause(self, percent: float) -> str:
+        """Some pages of the table."""
+        return f"TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1)"
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB.
@@ -72,7 +47,7 @@ class DB2Reader(RelationalReader):
         prepared = ibm_db.prepare(handle, whole(statement), {ibm_db.SQL_ATTR_QUERY_TIMEOUT: seconds} if seconds else {})
         try:
             ibm_db.execute(prepared)
-            for rows in _chunks(prepared, self._batch_rows):
+            for rows in _chunks(prepared, self.batch_rows):
                 yield self._batch(rows)
             # It tells no error either when it no longer knows the statement; then this is 0.
             if not ibm_db.num_fields(prepared):
@@ -82,17 +57,6 @@ class DB2Reader(RelationalReader):
                 ibm_db.free_stmt(prepared)
         ibm_db.commit(handle)
 
-    def close(self) -> None:
-        """Close the connection that rows are read by."""
-        if self._connection is not None:
-            with contextlib.suppress(Exception):  # the server may be gone
-                self._connection.close()
-            self._connection = None
-
-    def stored_column(self, cursor: Any, written: str) -> str:
-        """The column as DB2 spells it."""
-        return self.database.column_name(written, self._types(cursor))
-
     def row_estimate(self, cursor: Any) -> int | None:
         """The number of the last RUNSTATS; a count where there is none, or where it is small and may be old."""
         rows = self.database.cardinality(cursor)
@@ -101,37 +65,15 @@ class DB2Reader(RelationalReader):
         cursor.execute(f"SELECT COUNT(*) FROM {self.database.table}")
         return int(cursor.fetchone()[0])
 
-    def find_key(self, cursor: Any) -> Key | None:
-        """The primary key, or the first unique index of one column that has an order."""
-        for name, *others in self.database.unique_keys(cursor):
-            if not others and self._types(cursor)[name].has_order:
-                return Key(name, self.key_nullable(cursor, name))
-        return None
-
     def key_nullable(self, cursor: Any, name: str) -> bool:
         """Whether the table's column may be null; a query's may always."""
         if not self.is_table:
             return True
         return all(column.nulls == "Y" for column in self.database.table_columns(cursor) if column.name == name)
 
-    def sample(self, cursor: Any, key: str, where: str, rows: int | None) -> Sample:
-        """Keys in the server's order: all of a small table, those of some pages of a large one."""
-        kind, quoted = self._types(cursor).get(key), self.database.quote(key)
-        if kind is None:
-            raise self.database.error(NotFoundError, f"splitPk {key}: {self.source_label} has no such column")
-        if not kind.has_order:
-            return Sample(rows or 0, ())
-        share = _SAMPLED_ROWS / rows if rows is not None and rows > _DIRECT_ROWS else 1.0
-        drawn = f" TABLESAMPLE SYSTEM ({share * 100:.6f}) REPEATABLE (1)" if share < 1 else ""
-        cursor.execute(f"SELECT {kind.expression(quoted)} FROM {self.relation}{drawn}{where} ORDER BY {quoted}")
-        keys = [key for (key,) in cursor.fetchall()]
-        short = [key for key in keys if not isinstance(key, (str, bytes)) or len(key) <= _LONGEST_KEY]
-        return Sample(round(len(keys) / share), [kind.key_literal(key) for key in short])
-
     def greatest(self, cursor: Any, column: str, where: str) -> str | None:
         """The greatest value as text."""
-        name = column[1:-1].replace('""', '"')
-        kind = self._types(cursor)[name]
+        kind = self.type_of_quoted(cursor, column)
         cursor.execute(f"SELECT {kind.expression(f'MAX({column})')} FROM {self.relation}{where}")
         (found,) = cursor.fetchone()
         return None if found is None else str(kind.array([found]).cast(pa.string())[0].as_py())
@@ -144,33 +86,19 @@ class DB2Reader(RelationalReader):
             return text
         return self.database.literal(text)
 
-    @property
-    def _batch_rows(self) -> int:
-        if wanted := int(self.parameter.get("fetchSize") or 0):
-            return min(wanted, MOST_BATCH_ROWS)
-        known = self._known or {}
-        size = sum(known[column.name].bytes_at_most for column in self.selected)
-        return max(16, min(MOST_BATCH_ROWS, BATCH_BYTES // max(1, size)))
-
     def _batch(self, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
-        known = self._known or {}
         arrays, fields = [], []
-        for column, values in zip(self.selected, zip(*rows, strict=True)):  # noqa: B905  # `SELECT 1` for constants only
+        # `SELECT 1` for constants only has no column.
+        for column, kind, values in zip(self.selected, self.kinds, zip(*rows, strict=True)):  # noqa: B905
             if pa.types.is_string(column.field.type) and any(isinstance(value, bytes) for value in values):
                 message = f"column {column.name} of customSql is FOR BIT DATA: write CAST({column.name} AS BLOB) there"
                 raise self.database.error(DataError, message)
-            array = known[column.name].array(values)
+            array = kind.array(values)
             arrays.append(array)
             fields.append(column.field.with_type(array.type))
         if not arrays:
             return pa.RecordBatch.from_arrays([pa.nulls(len(rows))], names=["1"])
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
-
-    def _types(self, cursor: Any) -> Mapping[str, SourceType]:
-        """All columns of the table or query."""
-        if self._known is None:
-            self._known = self._table_types(cursor) if self.is_table else self._query_types(cursor)
-        return self._known
 
     def _table_types(self, cursor: Any) -> Mapping[str, SourceType]:
         found = {

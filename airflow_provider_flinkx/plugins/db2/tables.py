@@ -16,7 +16,7 @@ import pyarrow as pa
 from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, TableColumn
 from airflow_provider_flinkx.plugins.db2.types import SourceType
-from airflow_provider_flinkx.plugins.relational.tables import Tables, is_bytes, is_text, primary_key, utf_8_bytes
+from airflow_provider_flinkx.plugins.relational.tables import Tables, is_bytes, is_text, utf_8_bytes
 
 if TYPE_CHECKING:
     from airflow_provider_flinkx.plugins.db2.database import DB2, CatalogColumn
@@ -129,20 +129,13 @@ class DB2Tables(Tables):
         return f"VARCHAR({length}{self.database.units.get('OCTETS', '')})"
 
     def _fitting_key(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """The columns, with a length for each text or bytes of the key that has none, as long as a key can be."""
-        key = [column for column in columns if column.key is not None]
-        endless = [column for column in key if self.column_type(column).startswith(("CLOB", "BLOB"))]
-        if not endless:
-            return list(columns)
-        taken = sum(_key_bytes(column) for column in key if column not in endless)
-        room = (_KEY_BYTES - taken) // len(endless)
-        if room < 1:
-            names = ", ".join(primary_key(columns))
-            raise self.database.error(DataError, f"a key of {_KEY_BYTES} bytes cannot hold columns {names}")
-        return [
-            replace(column, length=room, encoding=UTF_8, declared=None) if column in endless else column
-            for column in columns
-        ]
+        return self._with_fitting_key(
+            columns,
+            _KEY_BYTES,
+            is_endless=lambda column: self.column_type(column).startswith(("CLOB", "BLOB")),
+            size=_key_bytes,
+            shortened=lambda column, room: replace(column, length=room, encoding=UTF_8, declared=None),
+        )
 
     def _described(self, column: CatalogColumn) -> TableColumn:
         name = column.type_name

@@ -112,6 +112,10 @@ class SourceType:
             return f"CAST({column} AS VARCHAR(32))"
         return f"XMLSERIALIZE({column} AS CLOB(2147483647))" if self.name == "XML" else column
 
+    def key_text(self, column: str) -> str:
+        """What to select of a key."""
+        return self.expression(column)
+
     def array(self, values: Sequence[Any]) -> pa.Array:
         """Values of the driver as Arrow has them, or as text where one of them is beyond Arrow's type."""
         return _BUILDERS.get(self.name, self._plain)(self, values)

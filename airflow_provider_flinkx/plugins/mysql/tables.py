@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import TableColumn
 from airflow_provider_flinkx.plugins.mysql.types import TargetColumn
 from airflow_provider_flinkx.plugins.relational.tables import Tables, fine_time_characters, is_bytes, is_text
@@ -151,22 +150,13 @@ class MySQLTables(Tables):
         return "utf8mb4_bin"
 
     def _fitting_key(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """The columns, with a length for each text or bytes of the key that has none, as long as a key can be."""
-        key = [column for column in columns if column.key is not None and not self._is_own(column)]
-        endless = [column for column in key if _is_long(column.type) and column.length is None]
-        if not endless:
-            return list(columns)
-        taken = sum(_bytes(column) for column in key if column not in endless)
-        room = (_KEY_BYTES - taken) // len(endless)
-        if room < _CHARACTER_BYTES:
-            names = ", ".join(column.name for column in key)
-            raise self.database.error(DataError, f"a key of {_KEY_BYTES} bytes at most cannot hold columns {names}")
-        return [
-            replace(column, length=room if is_bytes(column.type) else room // _CHARACTER_BYTES)
-            if column in endless
-            else column
-            for column in columns
-        ]
+        return self._with_fitting_key(
+            columns,
+            _KEY_BYTES,
+            is_endless=lambda column: _is_long(column.type) and column.length is None and not self._is_own(column),
+            size=_bytes,
+            shortened=_shortened,
+        )
 
     def _fitting_row(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
         """The columns, the longest ones stored outside of the row where it would be too long."""
@@ -213,6 +203,10 @@ def _described(row: Sequence[Any], product: str, *, has_key: bool) -> TableColum
 
 def _is_long(kind: pa.DataType) -> bool:
     return is_text(kind) or is_bytes(kind)
+
+
+def _shortened(column: TableColumn, room: int) -> TableColumn:
+    return replace(column, length=room if is_bytes(column.type) else room // _CHARACTER_BYTES)
 
 
 def _bytes(column: TableColumn) -> int:

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, TableColumn
 from airflow_provider_flinkx.plugins.relational.tables import (
     Tables,
     fine_time_characters,
     is_bytes,
     is_text,
-    primary_key,
     utf_8_bytes,
 )
 
@@ -180,17 +178,13 @@ class OracleTables(Tables):
         cursor.execute(f"ALTER TABLE {quote(owner)}.{quote(name)} RENAME TO {quote(new)}")
 
     def _fitting_key(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """The columns, with a length for each text or bytes of the key that has none, as long as a key can be."""
-        key = [column for column in columns if column.key is not None]
-        endless = [column for column in key if self.column_type(column) in ("CLOB", "BLOB")]
-        if not endless:
-            return list(columns)
-        taken = sum(_key_bytes(column) for column in key if column not in endless)
-        room = (_KEY_BYTES - taken) // len(endless)
-        if room < _CHARACTER_BYTES:
-            names = ", ".join(primary_key(columns))
-            raise self.database.error(DataError, f"a key of {_KEY_BYTES} bytes cannot hold columns {names}")
-        return [_shortened(column, room) if column in endless else column for column in columns]
+        return self._with_fitting_key(
+            columns,
+            _KEY_BYTES,
+            is_endless=lambda column: self.column_type(column) in ("CLOB", "BLOB"),
+            size=_key_bytes,
+            shortened=_shortened,
+        )
 
 
 def _shortened(column: TableColumn, room: int) -> TableColumn:

@@ -8,11 +8,12 @@ product: the narrowest that loses nothing.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, TableColumn
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _MICROSECOND_DIGITS = 6
+#: A character.
+_LEAST_KEY_BYTES = 4
 
 
 class Tables(abc.ABC):
@@ -79,6 +82,37 @@ class Tables(abc.ABC):
         if key := primary_key(columns):
             parts.append(f"PRIMARY KEY ({', '.join(map(self._quoted, key))})")
         return f"CREATE TABLE {table} ({', '.join(parts)}){options}"
+
+    def _with_fitting_key(
+        self,
+        columns: Sequence[TableColumn],
+        most: int,
+        *,
+        is_endless: Callable[[TableColumn], bool],
+        size: Callable[[TableColumn], int],
+        shortened: Callable[[TableColumn, int], TableColumn],
+    ) -> list[TableColumn]:
+        """The columns, with a length for each text or bytes of the key that has none, as long as a key can be.
+
+        Args:
+            columns: of the table.
+            most: bytes of a key.
+            is_endless: whether a column of the key needs a length.
+            size: bytes that another column of the key takes at most.
+            shortened: gives a column a length of so many bytes.
+
+        Raises:
+            DataError: the others leave no room.
+        """
+        key = [column for column in columns if column.key is not None]
+        endless = [column for column in key if is_endless(column)]
+        if not endless:
+            return list(columns)
+        room = (most - sum(size(column) for column in key if column not in endless)) // len(endless)
+        if room < _LEAST_KEY_BYTES:
+            message = f"a key of {most} bytes at most cannot hold columns {', '.join(primary_key(columns))}"
+            raise self.database.error(DataError, message)
+        return [shortened(column, room) if column in endless else column for column in columns]
 
     def _quoted(self, name: str) -> str:
         """The name of a new column, as the server would store it without the quotes."""

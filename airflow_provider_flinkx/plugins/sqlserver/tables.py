@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, TableColumn
-from airflow_provider_flinkx.plugins.relational.tables import Tables, is_bytes, is_text, primary_key
+from airflow_provider_flinkx.plugins.relational.tables import Tables, is_bytes, is_text
 from airflow_provider_flinkx.plugins.sqlserver.types import SourceType
 
 if TYPE_CHECKING:
@@ -131,22 +130,9 @@ class SQLServerTables(Tables):
         return cursor.fetchone() is not None
 
     def _fitting_key(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """The columns, with a length for each text or bytes of the key that has none, as long as a key can be."""
-        key = [column for column in columns if column.key is not None]
-        endless = [column for column in key if _is_endless(column)]
-        if not endless:
-            return list(columns)
-        taken = sum(_key_bytes(column) for column in key if column not in endless)
-        room = (_INDEX_BYTES - taken) // len(endless)
-        if room < 2:
-            names = ", ".join(primary_key(columns))
-            raise self.database.error(DataError, f"a key of {_INDEX_BYTES} bytes at most cannot hold columns {names}")
-        return [
-            replace(column, length=room if is_bytes(column.type) else room // 2, encoding=UTF_16)
-            if column in endless
-            else column
-            for column in columns
-        ]
+        return self._with_fitting_key(
+            columns, _INDEX_BYTES, is_endless=_is_endless, size=_key_bytes, shortened=_shortened
+        )
 
 
 def _described(row: Sequence[Any]) -> TableColumn:
@@ -222,6 +208,10 @@ def _is_endless(column: TableColumn) -> bool:
         return False
     most = column.length if is_bytes(column.type) else _units(column)
     return most is None or most > (_LONGEST_BYTES if is_bytes(column.type) else _LONGEST_TEXT)
+
+
+def _shortened(column: TableColumn, room: int) -> TableColumn:
+    return replace(column, length=room if is_bytes(column.type) else room // 2, encoding=UTF_16)
 
 
 def _key_bytes(column: TableColumn) -> int:
