@@ -1,7 +1,7 @@
-"""The plan of a job that reads many tables: each is cut and its target prepared as in a job of its own, in turn.
+"""The plan of a job that reads many tables: each is looked at as in a job of its own, in turn.
 
-No connection of one table is open while the next one is planned. All tables are read first, so that no target is
-touched when one of them cannot be read.
+No connection to one table is open while the next one is looked at. All tables come before the first target, so that no
+target is touched when one of them cannot be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_provider_flinkx.jobs import many_tables
 from airflow_provider_flinkx.jobs.model import SourceTable
 from airflow_provider_flinkx.pipeline import verification
 from airflow_provider_flinkx.pipeline.steps import Run
-from airflow_provider_flinkx.plugins.base import KeptRun, Reader, Split, TableColumn
+from airflow_provider_flinkx.plugins.base import KeptRun, Reader, Split, TableColumn, Writer
 
 
 class _Source(NamedTuple):
@@ -27,6 +27,7 @@ class _Source(NamedTuple):
 
     table: SourceTable
     reader: Reader
+    schema: pa.Schema
     splits: Sequence[Split]
 
 
@@ -53,11 +54,10 @@ def begin(run: Run, reader: Reader, digest: str) -> KeptRun:
     for number, source in enumerate(sources):
         splits += [replace(split, index=len(splits) + at, table=number) for at, split in enumerate(source.splits)]
     if own_targets:
-        pairs = [(run.of_target([source.table], common=source is sources[0]), source.reader) for source in sources]
+        pairs = [(run.of_target([source.table], common=source is sources[0]), source) for source in sources]
     else:
-        pairs = [(run.of_target(tables), sources[0].reader)]
-    before = [_prepared(each, source) for each, source in pairs]
-    return KeptRun(digest, splits, {}, before=[figures for figures in before if figures], tables=tables)
+        pairs = [(run.of_target(tables), sources[0])]
+    return KeptRun(digest, splits, {}, before=_prepared(pairs), tables=tables)
 
 
 def resume(run: Run, kept: KeptRun) -> None:
@@ -78,15 +78,21 @@ def splits_of(kept: KeptRun) -> Iterator[tuple[SourceTable, int]]:
 
 def _look_at(run: Run, table: SourceTable) -> _Source:
     with contextlib.closing(run.of_table(table).reader()) as reader:
-        _ = reader.schema  # kept by the reader
-        return _Source(table, reader, reader.splits())
+        return _Source(table, reader, reader.schema, reader.splits())
 
 
-def _prepared(run: Run, reader: Reader) -> dict[str, Any] | None:
-    """Prepare a target; gives what it holds then, where the job wants it verified."""
-    with contextlib.closing(reader), contextlib.closing(run.writer(reader.schema)) as writer:
-        writer.prepare_for(reader)
-        return verification.figures(run, reader, writer)
+def _prepared(pairs: Sequence[tuple[Run, _Source]]) -> list[dict[str, Any]]:
+    """Prepare the targets; gives what they hold then, where the job wants them verified."""
+    run, _ = pairs[0]
+    targets = [(each, source, each.writer(source.schema)) for each, source in pairs]
+    run.writer_class().prepare_all([(writer, source.reader) for _, source, writer in targets])
+    before = [_figures(each, source, writer) for each, source, writer in targets]
+    return [figures for figures in before if figures is not None]
+
+
+def _figures(run: Run, source: _Source, writer: Writer) -> dict[str, Any] | None:
+    with contextlib.closing(source.reader), contextlib.closing(writer):
+        return verification.figures(run, source.reader, writer)
 
 
 def _check_names(run: Run, tables: Sequence[SourceTable]) -> None:
@@ -118,10 +124,10 @@ def _check_shapes(sources: Sequence[_Source], *, with_lengths: bool) -> None:
         with_lengths: whether lengths count too, because the target is made like the first table.
     """
     first, *others = sources
-    wanted = _shape(first.reader, with_lengths=with_lengths)
+    wanted = _shape(first, with_lengths=with_lengths)
     problems = []
     for other in others:
-        found = _shape(other.reader, with_lengths=with_lengths)
+        found = _shape(other, with_lengths=with_lengths)
         if differences := _differences(wanted, found):
             problems.append(f"{other.table.label} has {', '.join(differences)}")
     if problems:
@@ -131,11 +137,12 @@ def _check_shapes(sources: Sequence[_Source], *, with_lengths: bool) -> None:
         )
 
 
-def _shape(reader: Reader, *, with_lengths: bool) -> list[tuple[str, str]]:
+def _shape(source: _Source, *, with_lengths: bool) -> list[tuple[str, str]]:
     """Name and type of each column."""
     if not with_lengths:
-        return [(field.name, _type_name(field)) for field in reader.schema]
-    return [(column.name, _declared(column)) for column in reader.table_columns()]
+        return [(field.name, _type_name(field)) for field in source.schema]
+    with contextlib.closing(source.reader):
+        return [(column.name, _declared(column)) for column in source.reader.table_columns()]
 
 
 def _type_name(field: pa.Field) -> str:

@@ -16,6 +16,7 @@ such a column row by row, or rejects the rows that do not convert: `plugins.conv
 from __future__ import annotations
 
 import abc
+import contextlib
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -367,6 +368,13 @@ class Writer(abc.ABC):
     def prepare_for(self, reader: Reader) -> None:
         """`prepare` in the plan step; a writer that makes tables asks the reader for more than its schema."""
         self.prepare(reader.schema)
+
+    @classmethod
+    def prepare_all(cls, targets: Sequence[tuple[Writer, Reader]]) -> None:
+        """`prepare_for` of several targets of one place, each closed in turn; all or none of them where that can be."""
+        for writer, reader in targets:
+            with contextlib.closing(reader), contextlib.closing(writer):
+                writer.prepare_for(reader)
 
     def row_count(self) -> int:
         """How many rows the target holds."""

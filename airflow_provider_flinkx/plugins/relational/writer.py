@@ -7,6 +7,7 @@ transaction; a batch that is refused is taken back to a savepoint and cut until 
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from airflow_provider_flinkx.exceptions import DataError, JobInvalidError, NotFoundError
+from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvalidError, NotFoundError
 from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.plugins.base import (
     Reader,
@@ -88,15 +89,38 @@ class RelationalWriter(Writer):
         """`prepare`, with all that the reader knows of the source's columns."""
         self._prepare(reader.schema, reader.table_columns)
 
+    @classmethod
+    def prepare_all(cls, targets: Sequence[tuple[Writer, Reader]]) -> None:
+        """`prepare_for` of tables of one database, in one transaction."""
+        first, _ = targets[0]
+        assert isinstance(first, RelationalWriter)
+        with first.database.planning("prepare the tables") as cursor:
+            for writer, reader in targets:
+                assert isinstance(writer, RelationalWriter)
+                try:
+                    with contextlib.closing(reader), contextlib.closing(writer):
+                        writer._prepare_in(cursor, reader.schema, reader.table_columns)
+                except FlinkXError:
+                    raise
+                except Exception as error:
+                    raise writer.database.failure(error, writer._preparing) from error
+
+    @property
+    def _preparing(self) -> str:
+        return f"prepare table {self.database.table_label}"
+
     def _prepare(self, schema: pa.Schema, source: Callable[[], Sequence[TableColumn]]) -> None:
-        with self.database.planning(f"prepare table {self.database.table_label}") as cursor:
-            if not self.arrangement.is_plain:
-                names = [str(column.name) for column in self.columns]
-                self.arrangement.carry_out(
-                    cursor, self.database.tables, lambda: named_as(source(), names), lambda: self.check(cursor, schema)
-                )
-            self.database.run_all(cursor, "preSql", self.parameter.get("preSql") or ())
-            self.check(cursor, schema)
+        with self.database.planning(self._preparing) as cursor:
+            self._prepare_in(cursor, schema, source)
+
+    def _prepare_in(self, cursor: Any, schema: pa.Schema, source: Callable[[], Sequence[TableColumn]]) -> None:
+        if not self.arrangement.is_plain:
+            names = [str(column.name) for column in self.columns]
+            self.arrangement.carry_out(
+                cursor, self.database.tables, lambda: named_as(source(), names), lambda: self.check(cursor, schema)
+            )
+        self.database.run_all(cursor, "preSql", self.parameter.get("preSql") or ())
+        self.check(cursor, schema)
 
     def row_count(self) -> int:
         """Count the table's rows."""

@@ -145,6 +145,27 @@ def test_tables_that_differ_are_told_before_anything_is_made(pair: tuple[Databas
         rows_of(target, "one")
 
 
+def test_no_target_is_touched_when_one_cannot_be(postgres: Database, mariadb: Database) -> None:
+    source, target = mariadb.fresh_database(), postgres.fresh_database()
+    for name in "abc":
+        source.execute(f"create table {name} (id bigint primary key)", f"insert into {name} values (1)")
+        column = "other" if name == "c" else "id"
+        target.execute(f"create table {name} ({column} bigint)", f"insert into {name} values (7)")
+    writer = endpoint(target, "writer", ["{table}"], saveMode="truncate", schemaChange="fail", preSql=["select 1"])
+    with pytest.raises(DataError, match=r"table c differs from the source: id bigint.* is missing"):
+        run_job(new_try(endpoint(source, "reader", ["?"]), writer))
+    with pytest.raises(NotFoundError, match=r"preSql\[0\].*nowhere"):
+        wrong = {**writer["parameter"], "schemaChange": "ignore", "preSql": ["delete from nowhere"]}
+        run_job(new_try(endpoint(source, "reader", ["[ab]"]), {**writer, "parameter": wrong}))
+    assert [rows_of(target, name) for name in "abc"] == [[(7,)]] * 3
+
+
+def test_versioned_tables_of_mariadb_are_listed(mariadb: Database) -> None:
+    database = mariadb.fresh_database()
+    database.execute("create table kept (id bigint) with system versioning", "create view seen as select 1")
+    assert [table.name for table in reader(database, "*").tables()] == ["kept"]
+
+
 def servers(mariadb: Database) -> tuple[Database, Database]:
     """Two databases, each with a login that sees nothing of the other."""
     made = []

@@ -293,6 +293,15 @@ def test_splits_by_a_key(double: Any) -> None:
     )
 
 
+def test_a_pattern_counts_in_upper_case_unless_in_quotes(double: Any) -> None:
+    double({"NESTED = 'NO'": [("ORDERS_2",), ("ORDERS_1",), ("orders_3",), ("OTHER",), ("FLINKX_LEDGER",)]})
+    found = reader(connection=[{"jdbcUrl": URL, "table": ["orders_*", "app.o[r]*", "one"]}]).tables()
+    assert [(table.table, table.name) for table in found] == [
+        ("ORDERS_1", "ORDERS_1"), ("ORDERS_2", "ORDERS_2"), ("APP.ORDERS_1", "ORDERS_1"), ("APP.ORDERS_2", "ORDERS_2"),
+        ("one", "one"),
+    ]  # fmt: skip
+
+
 def test_row_number_as_splitpk_leaves_the_key_to_the_reader(double: Any) -> None:
     double(
         {
