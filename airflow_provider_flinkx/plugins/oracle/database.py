@@ -131,8 +131,8 @@ class Oracle(Database):
         return " || ".join(f"TO_CLOB({self.literal(piece)})" for piece in pieces)
 
     def long_value(self, value: Any) -> str:
-        """The text of a CLOB, of which the driver gives a locator."""
-        return str(value.read())
+        """The text of a CLOB, of which the driver gives a locator unless it is set to fetch them (`fetch_lobs`)."""
+        return value if isinstance(value, str) else str(value.read())
 
     def stored_name(self, written: str) -> str:
         """Oracle knows names without quotes in upper case."""

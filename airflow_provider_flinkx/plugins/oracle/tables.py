@@ -9,6 +9,7 @@ null takes none: its row is rejected.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -132,7 +133,7 @@ class OracleTables(Tables):
     def replace(self, cursor: Any, columns: Sequence[TableColumn]) -> None:
         """Make the new table under another name, and let it take the old one's place, which is dropped last."""
         owner, name = self._place(cursor)
-        new, old = (f"{name[: _NAME_BYTES - len('_FLINKX_NEW')]}_FLINKX_{kind}" for kind in ("NEW", "OLD"))
+        new, old = _names_beside(name)
         quote = self.database.quote
         cursor.execute(_LEFT_BEHIND, [owner, new, old])
         for (left,) in cursor.fetchall():
@@ -187,6 +188,14 @@ class OracleTables(Tables):
         )
 
 
+def _names_beside(name: str) -> tuple[str, str]:
+    """Names for the new table and the old one, which no other table's are."""
+    stem = f"{name}_FLINKX"
+    if len(stem.encode()) + len("_NEW") > _NAME_BYTES:
+        stem = f"FLINKX_{hashlib.sha256(name.encode()).hexdigest()[:12].upper()}"
+    return f"{stem}_NEW", f"{stem}_OLD"
+
+
 def _shortened(column: TableColumn, room: int) -> TableColumn:
     """A column of a key with a length of so many bytes at most."""
     if is_bytes(column.type):
@@ -214,7 +223,7 @@ def _described(row: Sequence[Any], character_set: str) -> TableColumn:
         str(name),
         kind,
         length=length,
-        fraction_digits=(0 if bare == "DATE" else int(scale)) if is_moment else None,
+        fraction_digits=(0 if bare == "DATE" else int(scale or 0)) if is_moment else None,
         nullable=nullable == "Y",
         key=None if place is None else int(place),
         declared=_declared(bare, str(data_type), size, precision, scale, characters, unit),

@@ -14,7 +14,7 @@ import sqlglot
 from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.base import UTF_8, UTF_16, RunContext, TableColumn
 from airflow_provider_flinkx.plugins.oracle.database import Oracle
-from airflow_provider_flinkx.plugins.oracle.tables import OracleTables
+from airflow_provider_flinkx.plugins.oracle.tables import OracleTables, _names_beside
 from airflow_provider_flinkx.plugins.oracle.writer import OracleWriter
 from airflow_provider_flinkx.plugins.relational.capacity import holds_all
 from tests.unit.plugins.relational.oracle_double import Double, error
@@ -214,6 +214,12 @@ def test_the_new_table_is_made_before_the_old_one_goes() -> None:
         'ALTER TABLE "APP"."T_FLINKX_OLD" RENAME TO "T"',
         'DROP TABLE "APP"."T_FLINKX_NEW"',
     ]
+
+
+def test_tables_whose_long_names_begin_alike_are_kept_apart() -> None:
+    first, second = (_names_beside(f"CUSTOMER_ORDERS_OF_2024_{part}") for part in "AB")
+    assert not {*first} & {*second}
+    assert max(map(len, (*first, *second))) <= 30
 
 
 @pytest.mark.parametrize(
