@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flinkx.exceptions import DataError
-from airflow_provider_flinkx.plugins.base import Category
+from airflow_provider_flinkx.plugins.base import Category, Reject, Split, Writer
+from airflow_provider_flinkx.plugins.conversion import json_row
 from tests.integration.relational.moving import DATABASES, move, reader, writer
 from tests.oracle_server import OracleDatabase
 from tests.servers import Database, MariadbDatabase, PostgresDatabase, SQLServerDatabase
@@ -157,3 +162,119 @@ def test_upserts_end_as_single_statements_would(upserts: Database, kinds: list[s
 
     assert database.query("SELECT * FROM target ORDER BY id") == wanted
     assert len(result.rejects) == sum(kind is not None for kind in kinds)
+
+
+#: Values that each column takes or refuses, and nulls; keys that meet, texts that end in blanks or are too long.
+ROWS = st.lists(
+    st.tuples(
+        st.integers(-1, 12) | st.sampled_from([None, 2**31, -(2**40)]),
+        st.text("ab' ", max_size=8) | st.none(),
+        st.decimals(-20000, 20000, places=3) | st.decimals(0, 99, places=2) | st.none(),
+        st.sampled_from([1, 1, 1, 1, None, 99]),
+        st.sampled_from(["2024-02-29", "9999-12-31", "2024-02-30", "x", None]),
+    ),
+    max_size=30,
+)
+TYPES = (pa.int64(), pa.string(), pa.decimal128(20, 3), pa.int32(), pa.string())
+SQL_TYPES = ("integer", "varchar(20)", "numeric(20,3)", "integer", "varchar(20)")
+MODES = ["insert", "update"]
+
+
+def literal(value: Any, kind: str, *, typed: bool) -> str:
+    """A value in SQL; a null with its type where the server needs that."""
+    if value is None:
+        return f"CAST(NULL AS {kind})" if typed else "NULL"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+def would_be_altered(row: tuple[Any, ...]) -> bool:
+    """Whether the server alone would cut blanks or round: such a row is rejected, whatever the server says."""
+    _, short, amount, *_ = row
+    return (short is not None and len(short) > 5) or (amount is not None and amount != round(amount, 2))
+
+
+def refused_one_by_one(database: Database, rows: list[tuple[Any, ...]], mode: str) -> list[int]:
+    """Places of the rows that the server refuses when each has a statement of its own; writes the others."""
+    refused = []
+    typed = mode == "update" and not isinstance(database, (PostgresDatabase, MariadbDatabase))  # in a MERGE
+    with contextlib.closing(database.connect()) as connection, contextlib.closing(connection.cursor()) as cursor:
+        if isinstance(database, MariadbDatabase):
+            cursor.execute("SET sql_mode = 'STRICT_ALL_TABLES'")
+        if isinstance(database, OracleDatabase):
+            cursor.execute("ALTER SESSION SET NLS_DATE_FORMAT = 'YYYY-MM-DD'")
+        for place, row in enumerate(rows):
+            values = ", ".join(literal(value, kind, typed=typed) for value, kind in zip(row, SQL_TYPES, strict=True))
+            statement = f"INSERT INTO target VALUES ({values})" if mode == "insert" else upsert(database, values)
+            try:
+                if would_be_altered(row):
+                    raise ValueError(row)
+                cursor.execute(statement)
+            except Exception:
+                refused.append(place)
+    return refused
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rows_end_as_single_statements_would(database: Database, mode: str) -> None:
+    compare_with_single_statements(database, mode, examples=8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+def test_many_rows_end_as_single_statements_would(database: Database, mode: str) -> None:
+    compare_with_single_statements(database, mode, examples=400)
+
+
+def compare_with_single_statements(database: Database, mode: str, *, examples: int) -> None:
+    """Types, nulls, lengths, keys that meet, and batches of any size: the target and the rejected rows are the same."""
+    if mode == "update" and getattr(database, "is_stand_in", False):
+        pytest.xfail("Derby has no MERGE")
+
+    @settings(max_examples=examples, deadline=None)
+    @given(
+        rows=ROWS,
+        sizes=st.lists(st.integers(1, 12), min_size=1),
+        as_text=st.sets(st.sampled_from([0, 2, 3])),
+        row_by_row=st.booleans(),
+    )
+    def compare(rows: list[tuple[Any, ...]], sizes: list[int], as_text: set[int], row_by_row: bool) -> None:
+        fill(database, [])
+        refused = refused_one_by_one(database, rows, mode)
+        wanted = database.query("SELECT * FROM target ORDER BY id")
+
+        fill(database, [])
+        arrays = [
+            pa.array([None if value is None else str(value) for value in values])
+            if place in as_text
+            else pa.array(values, TYPES[place])
+            for place, values in enumerate(zip(*rows, strict=True))
+        ] or [pa.array([], kind) for kind in TYPES]
+        table = pa.record_batch(arrays, names=COLUMNS)
+        target = writer(database, "target", writeMode=mode, batchSize=1 if row_by_row else 1024)
+        written, rejects = written_in_batches(target, table, sizes)
+
+        assert database.query("SELECT * FROM target ORDER BY id") == wanted
+        assert written == len(rows) - len(refused)
+        assert in_order(reject.row for reject in rejects) == in_order(json_row(table, n, COLUMNS) for n in refused)
+
+    compare()
+
+
+def written_in_batches(target: Writer, table: pa.RecordBatch, sizes: list[int]) -> tuple[int, list[Reject]]:
+    """Write the rows as one split in batches of these sizes, again and again."""
+    written, rejects, start, size = 0, [], 0, itertools.cycle(sizes)
+    with contextlib.closing(target):
+        target.prepare(table.schema)
+        split = target.open(Split(0), table.schema)
+        while start < table.num_rows:
+            batch = table.slice(start, next(size))
+            result = split.write(batch)
+            start += batch.num_rows
+            written += result.written
+            rejects += result.rejects
+        split.commit()
+    return written, rejects
+
+
+def in_order(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return sorted(json.dumps(row) for row in rows)
