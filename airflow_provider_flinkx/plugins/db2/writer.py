@@ -79,20 +79,7 @@ class DB2Writer(RelationalWriter):
 
     def _merged(self, cursor: Any, available: Sequence[TargetColumn]) -> Merge | None:
         """The MERGE of `update` and `replace`; without a key rows are inserted (job.md §14)."""
-        written = [column.name for column in self._columns]
-        cleared = [
-            column.name
-            for column in available
-            if self.mode == "replace" and column.nullable and column.name not in written
-        ]
-        return merge_of(
-            self.database,
-            written,
-            self.update_keys,
-            lambda: self.database.unique_keys(cursor),
-            cleared=cleared,
-            kept=(),
-        )
+        return merge_of(self, available, self._columns, lambda: self.database.unique_keys(cursor), kept=())
 
 
 class DB2SplitWriter(RelationalSplitWriter):

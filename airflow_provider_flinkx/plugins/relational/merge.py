@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from airflow_provider_flinkx.exceptions import NotFoundError
-from airflow_provider_flinkx.plugins.relational.database import Database
+
+if TYPE_CHECKING:
+    from airflow_provider_flinkx.plugins.relational.writer import RelationalWriter
 
 
 class Merge(NamedTuple):
@@ -50,39 +52,51 @@ class Merge(NamedTuple):
         return f"({condition})"
 
 
+class WritableColumn(Protocol):
+    """A column of the target that can be written."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it may be null."""
+
+
 def merge_of(
-    database: Database,
-    written: Sequence[str],
-    update_keys: Sequence[Sequence[str]],
+    writer: RelationalWriter,
+    available: Sequence[WritableColumn],
+    written: Sequence[WritableColumn],
     unique_keys: Callable[[], Sequence[Sequence[str]]],
     *,
-    cleared: Sequence[str],
     kept: Collection[str] | None = None,
 ) -> Merge | None:
     """The MERGE into the database's table; None where no key tells which row to overwrite, so that rows are inserted.
 
     Args:
-        database: of the target.
-        written: names of the columns that are written.
-        update_keys: `updateKey` of the job (job.md §14).
+        writer: says the mode, and the `updateKey` of the job (job.md §14).
+        available: all columns that can be written.
+        written: those that are.
         unique_keys: asks for the table's own keys, which count without `updateKey` if all their columns are written.
-        cleared: see `Merge`.
         kept: see `Merge`.
 
     Raises:
         NotFoundError: `updateKey` names a column that is not written.
     """
-    keys: Sequence[Sequence[str]] = [[database.column_name(name, written) for name in key] for key in update_keys]
-    keys = keys or [key for key in unique_keys() if set(written).issuperset(key)]
+    database, names = writer.database, [column.name for column in written]
+    keys: Sequence[Sequence[str]] = [[database.column_name(name, names) for name in key] for key in writer.update_keys]
+    keys = keys or [key for key in unique_keys() if set(names).issuperset(key)]
     if not keys:
         return None
-    missing = sorted({name for key in keys for name in key} - set(written))
+    missing = sorted({name for key in keys for name in key} - set(names))
     if missing:
         raise database.error(NotFoundError, f"updateKey: {', '.join(missing)} is not among the written columns")
-    quote = database.quote
+    quote, replaces = database.quote, writer.mode == "replace"
+    cleared = [column.name for column in available if replaces and column.nullable and column.name not in names]
     return Merge(
         database.table,
-        [quote(name) for name in written],
+        [quote(name) for name in names],
         [[quote(name) for name in key] for key in keys],
         [quote(name) for name in cleared],
         kept,
