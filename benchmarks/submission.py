@@ -16,10 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pyflink
 
 from airflow_provider_flinkx.clusters.rest import FlinkRest, run_coroutine
 from airflow_provider_flinkx.clusters.session import SessionCluster
@@ -77,8 +74,7 @@ def cluster_at(address: str | None, *, jar_in_lib: bool) -> Iterator[str]:
     if address is not None:
         yield address
         return
-    jars = Path(pyflink.__file__).parent.joinpath("opt").glob("flink-python-*.jar") if jar_in_lib else ()
-    with flink_cluster(more_jars=tuple(jars)) as cluster:
+    with flink_cluster(jar_in_lib=jar_in_lib) as cluster:
         yield cluster.rest_address
 
 

@@ -14,6 +14,7 @@ import shutil
 import ssl
 import tempfile
 import urllib.request
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,17 +87,25 @@ class FlinkCluster:
         self.task_managers[-1].process.await_ready(self._ready, f"Flink at {self.rest_addresses}")
 
     def repair(self) -> None:
-        """Start what a test killed, and wait until the cluster is as new."""
-        for daemon in (*self.job_managers, *self.task_managers):
-            if not daemon.process.running:
+        """Start what a test killed, or what is ending by itself, and wait until the cluster is as new."""
+        for daemon in self._ended():
+            self.start_again(daemon)
+        try:
+            self.await_ready()
+        except RuntimeError as error:
+            # A TaskManager that has met a fatal error takes seconds to end. Once more, not for ever.
+            warnings.warn(str(error), stacklevel=2)
+            for daemon in self._ended():
                 self.start_again(daemon)
-        self.await_ready()
+            self.await_ready()
+
+    def _ended(self) -> list[Daemon]:
+        return [daemon for daemon in (*self.job_managers, *self.task_managers) if not daemon.process.running]
 
     def _ready(self) -> bool:
-        for daemon in (*self.job_managers, *self.task_managers):
-            if not daemon.process.running:
-                log = self.log_folder / f"{daemon.name}.log"
-                raise RuntimeError(f"{daemon.name} has ended:\n{daemon.process.log_tail()}{log.read_text()[-3000:]}")
+        for daemon in self._ended():
+            log = self.log_folder / f"{daemon.name}.log"
+            raise RuntimeError(f"{daemon.name} has ended:\n{daemon.process.log_tail()}{log.read_text()[-3000:]}")
         answers = [self._get(address, "/taskmanagers") for address in self.rest_addresses]
         return all(answer and self._all_live(answer["taskmanagers"]) for answer in answers)
 
@@ -113,7 +122,7 @@ class FlinkCluster:
         """JSON of a REST path; None when there is no (good) answer."""
         secure = [urllib.request.HTTPSHandler(context=self.tls)] if self.tls else []
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *secure)
-        with contextlib.suppress(OSError, ValueError), opener.open(f"{address}/v1{path}", timeout=5) as answer:
+        with contextlib.suppress(OSError, ValueError), opener.open(f"{address}/v1{path}", timeout=20) as answer:
             return json.load(answer)
         return None
 
@@ -125,7 +134,7 @@ def flink_cluster(
     task_managers: int = 2,
     slots: int = 2,
     settings: Mapping[str, str] | None = None,
-    more_jars: Sequence[Path] = (),
+    jar_in_lib: bool = True,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[FlinkCluster]:
     """Start a cluster; it ends with the block, or with the test process.
@@ -135,7 +144,7 @@ def flink_cluster(
         task_managers: how many.
         slots: of each TaskManager.
         settings: further settings of config.yaml.
-        more_jars: on the class path beside those in lib/.
+        jar_in_lib: whether PyFlink's jar is in its class path, as docs/operations.md advises; else it travels.
         tls: how to speak to a cluster whose settings ask for TLS.
     """
     home = flink_home()
@@ -148,7 +157,7 @@ def flink_cluster(
         shutil.copy(home / "conf" / "log4j.properties", conf)
         ports = [free_port() for _ in range(job_managers)]
         made = _settings(folder, ports[0], slots)
-        start = _Starter(home, folder, stack, more_jars)
+        start = _Starter(folder, stack, jar_in_lib=jar_in_lib)
         if job_managers > 1:
             made |= _high_availability(start, folder)
         write_config(conf, {**made, **(settings or {})})
@@ -174,7 +183,7 @@ def more_task_managers(cluster: FlinkCluster, count: int) -> Iterator[None]:
         count: how many; each with as many slots as its others.
     """
     with contextlib.ExitStack() as stack:
-        start = _Starter(flink_home(), cluster.conf_folder.parent, stack, ())
+        start = _Starter(cluster.conf_folder.parent, stack, jar_in_lib=True)
         known = len(cluster.task_managers)
         for index in range(known, known + count):
             last = start.task_manager(index)
@@ -237,6 +246,8 @@ def _settings(folder: Path, rest_port: int, slots: int) -> dict[str, object]:
         "taskmanager.memory.jvm-overhead.max": "192m",
         # Jobs wait for slots; otherwise they would only in the first minutes of the cluster.
         "resourcemanager.standalone.start-up-time": "1 d",
+        # Files of a job that has ended are removed after seconds, not after an hour.
+        "blob.service.cleanup.interval": "5",
         "heartbeat.interval": "1 s",
         "heartbeat.timeout": "10 s",
         "metrics.fetcher.update-interval": "1 s",
@@ -260,9 +271,11 @@ def _high_availability(start: _Starter, folder: Path) -> dict[str, object]:
 class _Starter:
     """Starts daemons on one set of folders."""
 
-    def __init__(self, home: Path, folder: Path, stack: contextlib.ExitStack, more_jars: Sequence[Path]) -> None:
-        self._home = home
-        self._more_jars = more_jars
+    def __init__(self, folder: Path, stack: contextlib.ExitStack, *, jar_in_lib: bool) -> None:
+        home = flink_home()
+        self._jars = [f"{home / 'lib'}/*"]
+        if jar_in_lib:
+            self._jars += map(str, (home / "opt").glob("flink-python-*.jar"))
         self._folder = folder
         self._stack = stack
         # What a developer's shell says of another Flink, and the test run's own modules, are not the cluster's.
@@ -299,7 +312,7 @@ class _Starter:
         command = java(
             main_class,
             *arguments,
-            class_path=":".join([f"{self._home / 'lib'}/*", *map(str, self._more_jars)]),
+            class_path=":".join(self._jars),
             heap_megabytes=heap,
             options=[
                 *default_java_options(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 
 
@@ -18,6 +21,12 @@ def java_of(leader: int) -> int:
     """The only JVM of the session."""
     (java,) = [pid for pid, program in session_members(leader).items() if program == "java"]
     return java
+
+
+def kill(pid: int) -> None:
+    """`kill -9`; the process may have ended since it was found."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def python_workers(task_manager: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Random faults in tries of one run, until a try succeeds: the target equals the source, and the report is right.
 
 The short form runs in CI. `pytest -m long --log-cli-level=WARNING` on this file runs the long one and says what each
-round was; FLINKX_TEST_ROUNDS and FLINKX_TEST_SEED choose how many rounds, and which.
+round was; FLINKX_TEST_ROUNDS, FLINKX_TEST_ROWS and FLINKX_TEST_SEED choose how many rounds of how many rows, and which.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import random
-import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +26,13 @@ from tests.conftest import or_skip
 from tests.faults.cutting_relay import CuttingRelay
 from tests.faults.table_sync import Content, TableSync, Try
 from tests.flink_cluster import FlinkCluster
-from tests.processes import python_workers, session_members
+from tests.processes import kill, python_workers, session_members
 from tests.servers import Database, PostgresDatabase, Server, await_condition, killable_mariadb, killable_postgres
 
 SEED = int(os.environ.get("FLINKX_TEST_SEED", "20241122"))
 SHORT_ROUNDS, SHORT_ROWS = 2, 100_000
-LONG_ROUNDS, LONG_ROWS = int(os.environ.get("FLINKX_TEST_ROUNDS", "50")), 1_000_000
+LONG_ROUNDS = int(os.environ.get("FLINKX_TEST_ROUNDS", "50"))
+LONG_ROWS = int(os.environ.get("FLINKX_TEST_ROWS", "1000000"))
 #: Two channels make so many splits.
 SPLITS = 8
 _SECONDS = 300
@@ -90,7 +90,7 @@ def kill_jvm(scene: Scene) -> None:
     """Of the tasks: local mode has no other worker. It may have ended, a moment before its driver."""
     for pid, program in session_members(scene.running._driver._process.pid).items():
         if program == "java":
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
 
 
 def kill_driver(scene: Scene) -> None:
@@ -135,7 +135,7 @@ def kill_python_worker(scene: Scene) -> None:
     assert scene.flink is not None
     workers = [pid for daemon in scene.flink.task_managers for pid in python_workers(daemon.pid)]
     if workers:
-        os.kill(scene.random.choice(workers), signal.SIGKILL)
+        kill(scene.random.choice(workers))
 
 
 def kill_task_manager(scene: Scene) -> None:
@@ -234,7 +234,6 @@ def test_local_mode(server: Server[Database], rows: int) -> None:
         play(scene, [*LOCAL_FAULTS[first:], *LOCAL_FAULTS[:first]])
 
 
-@pytest.mark.long  # on a busy machine one of its first runs failed for a reason that is not known yet
 def test_cluster(server: Server[Database], rows: int, flink_cluster: FlinkCluster) -> None:
     with scene_of(server, rows, flink_cluster) as scene:
         play(scene, CLUSTER_FAULTS)
