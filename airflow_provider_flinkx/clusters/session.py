@@ -18,13 +18,18 @@ from typing import Any, TypeVar
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.clusters.driver_process import DriverProcess, Progress
 from airflow_provider_flinkx.clusters.flink_configuration import read_flink_configuration, rest_addresses
-from airflow_provider_flinkx.clusters.rest import ClusterOverview, CompiledJob, FlinkRest, run_coroutine
+from airflow_provider_flinkx.clusters.rest import ClusterOverview, CompiledJob, FlinkJob, FlinkRest, run_coroutine
 from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.clusters.watch import JobWatch
 from airflow_provider_flinkx.clusters.yarn import find_session
 from airflow_provider_flinkx.pipeline import failure, marks
 
 POLL_SECONDS = 2.0
+#: Warning in the report.
+RAN_AGAIN = (
+    "another Flink JobManager took over while the job ran, and ran it again from its beginning; without a ledger "
+    "(setting.exactlyOnce) the rows that were written before are there twice, unless preSql or a key removed them"
+)
 _STALE_SECONDS = 15
 Result = TypeVar("Result")
 Question = Callable[[FlinkRest], Awaitable[Result]]
@@ -37,10 +42,12 @@ class StartedJob:
     Args:
         job_id: Flink's id.
         attached: whether it was there already.
+        began: when Flink began it, by Flink's clock in milliseconds since 1970; None: not known.
     """
 
     job_id: str
     attached: bool
+    began: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class SessionCluster:
         """
         started = self.start(document, job_key=job_key, warnings=warnings, take_finished=take_finished)
         self.wait(started.job_id, on_progress)
-        return self.result(started.job_id)
+        return self.result(started.job_id, started.began)
 
     def start(
         self,
@@ -126,12 +133,18 @@ class SessionCluster:
         if found is not None and (found.is_alive or (take_finished and found.state == "FINISHED")):
             self._job_id = found.job_id
             self._log(f"Attached to the Flink job {found.job_id}, which is {found.state}.")
-            return StartedJob(found.job_id, attached=True)
+            return StartedJob(found.job_id, attached=True, began=found.started)
         if found is not None and not found.has_ended:
             self._log(f"The Flink job {found.job_id} of an earlier try is {found.state}; waiting for its end.")
             self.wait(found.job_id)
         self._job_id = self._submit(document, job_key, warnings, take_finished)
-        return StartedJob(self._job_id, attached=False)
+        return StartedJob(self._job_id, attached=False, began=self._began(self._job_id))
+
+    def _began(self, job_id: str) -> int | None:
+        """When Flink began a job; None when it has forgotten it already, which its next look will tell."""
+        with contextlib.suppress(exceptions.JobLostError):
+            return run_coroutine(self._reachable(lambda rest: rest.job(job_id))).started
+        return None
 
     async def follow(self, job_id: str, on_progress: Progress | None = None, interval: float = POLL_SECONDS) -> None:
         """Wait until a job has ended, whatever its end.
@@ -167,13 +180,18 @@ class SessionCluster:
             return False
         return True
 
-    def result(self, job_id: str) -> dict[str, Any]:
+    def result(self, job_id: str, began: int | None = None) -> dict[str, Any]:
         """The report of a job that has ended.
+
+        Args:
+            job_id: Flink's id.
+            began: see `StartedJob`. The report warns of a job that began again since, which only another JobManager
+                makes it do.
 
         Raises:
             FlinkXError: when it did not finish: what ended it, with the report as far as there is one.
         """
-        return run_coroutine(self._reachable(lambda rest: self._result(rest, job_id)))
+        return run_coroutine(self._reachable(lambda rest: self._result(rest, job_id, began)))
 
     def cancel(self, job_id: str | None = None) -> None:
         """Cancel a job, by default the one that this object started or is about to start."""
@@ -263,22 +281,24 @@ class SessionCluster:
             raise
         return False
 
-    async def _result(self, rest: FlinkRest, job_id: str) -> dict[str, Any]:
-        state = (await rest.job(job_id)).state
-        if state == "FINISHED":
+    async def _result(self, rest: FlinkRest, job_id: str, began: int | None) -> dict[str, Any]:
+        job = await rest.job(job_id)
+        if job.state == "FINISHED":
             report = marks.find("report", await _text(rest.result_text, job_id, "</flinkx-report>"))
             if report is None:
                 raise exceptions.JobFailedError(f"the Flink job {job_id} has finished, but left no report")
-            return self._complete(report, job_id)
-        if state == "CANCELED":
+            return self._complete(report, job, began)
+        if job.state == "CANCELED":
             raise exceptions.JobCancelledError("the job was cancelled")
         error = failure.decode(await _text(rest.failure_text, job_id, "\n"))
         if error.report is not None:
-            error.report = self._complete(error.report, job_id)
+            error.report = self._complete(error.report, job, began)
         raise error
 
-    def _complete(self, report: Mapping[str, Any], job_id: str) -> dict[str, Any]:
-        return {**report, "jobId": job_id, "cluster": self.settings.mode}
+    def _complete(self, report: Mapping[str, Any], job: FlinkJob, began: int | None) -> dict[str, Any]:
+        ran_again = [RAN_AGAIN] if began not in (None, job.started) else []
+        warnings = [*report["warnings"], *ran_again]
+        return {**report, "warnings": warnings, "jobId": job.job_id, "cluster": self.settings.mode}
 
     def _await_slots(self, needed: int) -> ClusterOverview:
         """Wait until a standalone cluster has slots for the job, if it would refuse the job without them."""

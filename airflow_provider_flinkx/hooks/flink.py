@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_flinkx.clusters.java import java_home
 from airflow_provider_flinkx.clusters.local import LocalCluster
-from airflow_provider_flinkx.clusters.session import SessionCluster
+from airflow_provider_flinkx.clusters.session import SessionCluster, StartedJob
 from airflow_provider_flinkx.compat import AirflowNotFoundException, mask_secret
 from airflow_provider_flinkx.exceptions import ClusterError, JobFileError, VersionMismatchError
 from airflow_provider_flinkx.hooks.connection import CONNECTION, cluster_settings
@@ -78,14 +78,14 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
             resolved, job_key=job_key, on_progress=on_progress, warnings=warnings, take_finished=take_finished
         )
 
-    def start(self, document: Mapping[str, Any], *, job_key: str, take_finished: bool = False) -> str:
+    def start(self, document: Mapping[str, Any], *, job_key: str, take_finished: bool = False) -> StartedJob:
         """Like `run`, but on a cluster that outlives the job, and without waiting for it.
 
         Args: as for `run`. A later try attaches to the job of this key that runs or has finished. A first try
         cancels one that still runs: it belongs to a task that was cleared, or ended without its operator.
 
         Returns:
-            Flink's id of the job.
+            The job in the cluster.
 
         Raises:
             FlinkXError: when it cannot be submitted.
@@ -95,7 +95,7 @@ class FlinkClusterHook(DeclaredHook, connection=CONNECTION):
         self._running = session
         if not take_finished:
             session.end(job_key)
-        return session.start(resolved, job_key=job_key, warnings=warnings, take_finished=take_finished).job_id
+        return session.start(resolved, job_key=job_key, warnings=warnings, take_finished=take_finished)
 
     def cancel(self) -> None:
         """Cancel the job that this hook runs or has started, if any; it is gone within ten seconds."""

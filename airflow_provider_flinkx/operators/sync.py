@@ -146,7 +146,11 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         return self._finish(report, instance, location)
 
     def execute_complete(
-        self, context: Context, event: Mapping[str, Any], location_variable: str | None = None
+        self,
+        context: Context,
+        event: Mapping[str, Any],
+        location_variable: str | None = None,
+        began: int | None = None,
     ) -> dict[str, Any]:
         """Go on after the trigger's event, in a new process; ends as `execute` does."""
         instance = context["ti"]
@@ -156,7 +160,7 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
                 raise from_json(event["error"])
             self.hook.application_id = event["application_id"]
             assert self.hook.session is not None, "the connection was that of a cluster when the task was deferred"
-            report = self.hook.session.result(event["job_id"])
+            report = self.hook.session.result(event["job_id"], began)
         except FlinkXError as error:
             self._fail(error, instance)
         return self._finish(report, instance, location)
@@ -198,18 +202,18 @@ class FlinkXSyncOperator(BaseOperator):  # type: ignore[misc]
         self, session: SessionCluster, document: Mapping[str, Any], instance: Any, location: KeptLocation | None
     ) -> dict[str, Any]:
         """Start the job, or attach to it, and wait for its end, here or in the triggerer."""
-        job_id = self.hook.start(document, job_key=job_key(instance), take_finished=is_retry(instance, self.retries))
-        push_job_url(instance, session.job_url(job_id))
-        if not session.wait(job_id, ProgressLog(self.log), GRACE_SECONDS if self.deferrable else None):
+        started = self.hook.start(document, job_key=job_key(instance), take_finished=is_retry(instance, self.retries))
+        push_job_url(instance, session.job_url(started.job_id))
+        if not session.wait(started.job_id, ProgressLog(self.log), GRACE_SECONDS if self.deferrable else None):
             self.defer(
                 trigger=FlinkXSyncTrigger(
-                    self.flink_conn_id, self.mode, job_id, application_id=session.settings.application_id
+                    self.flink_conn_id, self.mode, started.job_id, application_id=session.settings.application_id
                 ),
                 method_name=self.execute_complete.__name__,
-                kwargs={"location_variable": location.variable} if location is not None else None,
+                kwargs={"began": started.began, "location_variable": location.variable if location else None},
                 timeout=self._time_left(instance),
             )
-        return session.result(job_id)
+        return session.result(started.job_id, started.began)
 
     def _time_left(self, instance: Any) -> timedelta | None:
         """Of `execution_timeout`, which Airflow 3 does not apply to a deferred task by itself."""

@@ -155,7 +155,7 @@ def test_the_location_moves_when_the_task_was_deferred(variables):
         operator.execute({"ti": instance})
     assert variables == {}
     resumed, instance, session = on_a_cluster(deferrable=True)
-    session.result = lambda _job_id: {**REPORT, "startLocation": "", "endLocation": "10"}
+    session.result = lambda _job_id, _began: {**REPORT, "startLocation": "", "endLocation": "10"}
     event = {"job_id": "j", "application_id": None, "error": None}
     resumed.execute_complete({"ti": instance}, event, **deferred.value.kwargs)
     assert [json.loads(text)["location"] for text in variables.values()] == ["10"]
@@ -165,7 +165,7 @@ def test_an_overtaken_run_fails_without_a_retry_and_leaves_its_report(variables)
     operator, instance, session = on_a_cluster(deferrable=True)
     key = kept_location(document(), instance).variable
     variables[key] = json.dumps({"location": "20", "ranges": []})
-    session.result = lambda _job_id: {**REPORT, "startLocation": "10", "endLocation": "15"}
+    session.result = lambda _job_id, _began: {**REPORT, "startLocation": "10", "endLocation": "15"}
     event = {"job_id": "j", "application_id": None, "error": None}
     with pytest.raises(AirflowFailException, match="max_active_runs=1"):
         operator.execute_complete({"ti": instance}, event, location_variable=key)

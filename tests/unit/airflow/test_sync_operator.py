@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.exceptions import TaskDeferred
 
+from airflow_provider_flinkx.clusters.session import StartedJob
 from airflow_provider_flinkx.compat import AirflowException, AirflowFailException
 from airflow_provider_flinkx.exceptions import (
     ConnectionFailedError,
@@ -209,7 +210,8 @@ class Session:
     def job_url(self, job_id):
         return f"http://flink/#/{job_id}"
 
-    def result(self, job_id):
+    def result(self, job_id, began):
+        self.began = began
         return {**REPORT, "jobId": job_id}
 
     def end(self, key):
@@ -221,7 +223,7 @@ def on_a_cluster(**arguments):
     operator = FlinkXSyncOperator(task_id="t", job={}, **arguments)
     operator.document = {}
     session = Session()
-    operator.__dict__["hook"] = SimpleNamespace(session=session, start=lambda document, **_: "j")
+    operator.__dict__["hook"] = SimpleNamespace(session=session, start=lambda document, **_: StartedJob("j", False, 5))
     instance = Instance()
     instance.start_date = datetime.now(timezone.utc) - timedelta(seconds=30)
     return operator, instance, session
@@ -242,12 +244,16 @@ def test_a_deferred_task_keeps_nothing_secret_and_the_rest_of_its_time():
 
 
 def test_deferred_and_not_end_alike():
-    operator, instance, _ = on_a_cluster(deferrable=False)
+    operator, instance, session = on_a_cluster(deferrable=False)
     waited = operator.execute({"ti": instance})
-    resumed_operator, resumed, _ = on_a_cluster(deferrable=True)
+    resumed_operator, resumed, resumed_session = on_a_cluster(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        resumed_operator.execute({"ti": resumed})
     event = {"job_id": "j", "application_id": None, "error": None}
-    assert resumed_operator.resume_execution("execute_complete", {"event": event}, {"ti": resumed}) == waited
-    assert resumed.pushed.items() <= instance.pushed.items()
+    kept = {**deferred.value.kwargs, "event": event}
+    assert resumed_operator.resume_execution("execute_complete", kept, {"ti": resumed}) == waited
+    assert resumed.pushed == instance.pushed
+    assert (session.began, resumed_session.began) == (5, 5)
 
 
 def test_the_triggers_error_is_raised_as_in_the_worker():
