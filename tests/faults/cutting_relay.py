@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server that cuts connections: all of them, or one in the middle of its COMMIT."""
+"""A TCP relay in front of a server that cuts connections: all, one in the middle of its COMMIT, or each as it comes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class CuttingRelay:
         self._side: Side = "answer"
         #: Set when a COMMIT was cut.
         self.cut = threading.Event()
+        #: Whether each connection is cut as it comes.
+        self.refuses = False
         self._listener = socket.create_server((LOCALHOST, 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -59,6 +61,9 @@ class CuttingRelay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.refuses:
+                self._reset(client)
+                continue
             try:
                 server = socket.create_connection((LOCALHOST, self._server))
             except OSError:

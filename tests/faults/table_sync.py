@@ -140,7 +140,7 @@ class Try:
         """Wait for its end, no longer than this."""
         self._thread.join(seconds)
 
-    def end(self, seconds: float = 240) -> Try:
+    def end(self, seconds: float = 480) -> Try:
         """Wait for its end, which must come."""
         self.wait(seconds)
         assert not self.running, "the try has not ended"

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,16 @@ def flinkx(*words: str, database: PostgresDatabase) -> subprocess.CompletedProce
     )
 
 
+def started(words: Sequence[str], database: PostgresDatabase) -> subprocess.Popen[str]:
+    """The command in the background, as if in a terminal: a test run in the background of a shell ignores SIGINT."""
+    return subprocess.Popen(
+        [*COMMAND, *words, "-p", f"password={database.password}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def test_job_within_its_error_limit(database: PostgresDatabase, tmp_path: Path) -> None:
     path = job_file(tmp_path, database, errorLimit={"record": BAD_ROWS})
     done = flinkx("-mode", "local", "-job", path, "--json", database=database)
@@ -87,16 +98,14 @@ def test_job_that_fails(database: PostgresDatabase, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_job_leaves_no_process(database: PostgresDatabase, tmp_path: Path, number: signal.Signals) -> None:
     path = job_file(tmp_path, database, speed={"bytes": 1}, errorLimit={})
-    process = subprocess.Popen(
-        [*COMMAND, "run", path, "-p", f"password={database.password}"], stderr=subprocess.PIPE, text=True
-    )
+    process = started(["run", path], database)
     try:
         assert process.stderr
         assert process.stderr.readline().startswith("RUNNING")
         children = _children(process.pid)
         assert children
         process.send_signal(number)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=120) == 130
         assert [member for child in children for member in session_members(child)] == []
     finally:
         process.kill()
@@ -119,25 +128,24 @@ def test_interruption_cancels_the_job_in_the_cluster(
 ) -> None:
     path = job_file(tmp_path, database, speed={"bytes": 1}, errorLimit={})
     words = ["run", path, "--mode", "standalone", "--rest-address", flink_cluster.rest_address, "--job-key", "endless"]
-    command = [*COMMAND, *words, "-p", f"password={database.password}"]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    first = started(words, database)
     second = None
     try:
         assert first.stderr
         assert any(line.startswith("RUNNING") for line in first.stderr)
-        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        second = started(words, database)
         assert second.stderr
         assert second.stderr.readline().startswith("Attached to the Flink job ")
         second.send_signal(signal.SIGTERM)
-        assert second.wait(timeout=60) == 130
-        assert first.wait(timeout=60) == 130
+        assert second.wait(timeout=120) == 130
+        assert first.wait(timeout=120) == 130
     finally:
         for process in filter(None, (first, second)):
             process.kill()
             process.wait()
     jobs = [job for job in flink_cluster.get("/jobs/overview")["jobs"] if job["name"] == "endless"]
     assert [job["state"] for job in jobs] == ["CANCELED"]
-    await_condition(lambda: not _workers(flink_cluster), 60, "the job's Python workers have ended")
+    await_condition(lambda: not _workers(flink_cluster), 120, "the job's Python workers have ended")
 
 
 def _workers(cluster: FlinkCluster) -> list[int]:
