@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,13 +20,14 @@ DAG = "many_jobs"
 #: Longer than the worker waits before it defers a task.
 JOB_SECONDS = 14
 ROWS_PER_SECOND = 100
+JOBS = int(os.environ.get("FLINKX_TEST_JOBS", "200"))
 MEGABYTE = 1 << 20
 LOG = logging.getLogger(__name__)
 
 
 @pytest.mark.long  # not seen to pass yet, the short form neither
 @pytest.mark.airflow3
-@pytest.mark.parametrize(("jobs", "at_a_time", "seconds"), [(8, 8, 240), (200, 20, 3600)])
+@pytest.mark.parametrize(("jobs", "at_a_time", "seconds"), [(8, 8, 600), (JOBS, 20, 3600)])
 def test_all_end_and_leave_nothing(
     airflow_with_flink: AirflowServices, shared_flink_cluster: FlinkCluster, jobs: int, at_a_time: int, seconds: int
 ) -> None:
@@ -48,7 +51,9 @@ def test_all_end_and_leave_nothing(
             memory.append(sum(process.memory_info().rss for process in [triggerer, *triggerer.children(True)]))
         return sum(state in ENDED for index, state in rows if index >= 0) == jobs
 
+    began = time.monotonic()
     await_condition(ended, seconds, f"{jobs} jobs", interval=1)
+    minutes = (time.monotonic() - began) / 60
     await_condition(lambda: airflow.await_runs(DAG, 1, 60), 60, "the end of the run")
     reports = airflow.query(
         f"SELECT value FROM xcom WHERE dag_id = '{DAG}' AND key = 'return_value' AND map_index >= 0"
@@ -61,10 +66,13 @@ def test_all_end_and_leave_nothing(
 
     await_condition(lambda: not airflow.drivers(), 60, "the end of all drivers")
     await_condition(lambda: not workers_of(flink), 60, "the end of all Python workers")
-    await_condition(lambda: files_of(airflow, flink) <= files_before, 60, "no file left over")
     third = len(memory) // 3
     before, after = max(memory[third:-third]), max(memory[-third:])
-    LOG.info("memory of the triggerer: at most %d MB, then %d MB", before // MEGABYTE, after // MEGABYTE)
+    LOG.warning(
+        "%d jobs in %.1f minutes, memory of the triggerer: at most %d MB, then %d MB",
+        jobs, minutes, before // MEGABYTE, after // MEGABYTE,
+    )  # fmt: skip
+    await_condition(lambda: files_of(airflow, flink) <= files_before, 60, "no file left over")
     if jobs > at_a_time:  # else all of them begin and end together
         assert after < before + 8 * MEGABYTE
 
@@ -75,6 +83,10 @@ def workers_of(flink: FlinkCluster) -> list[psutil.Process]:
 
 
 def files_of(airflow: AirflowServices, flink: FlinkCluster) -> set[Path]:
-    """Files in the folders for temporary files, of the tasks and of the cluster."""
+    """Files in the folders for temporary files, of the tasks and of the cluster.
+
+    Without what Flink tells of jobs that have ended, for as long as `jobstore.expiration-time` says.
+    """
     folders = (airflow.temporary_folder, flink.conf_folder.parent / "tmp")
-    return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    return {path for path in files if not path.parent.name.startswith("archivedApplicationStore")}
