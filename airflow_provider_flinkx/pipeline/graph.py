@@ -19,7 +19,6 @@ from airflow_provider_flinkx.pipeline import failure, marks
 from airflow_provider_flinkx.pipeline.planning import plan
 from airflow_provider_flinkx.pipeline.report import Counters
 from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync
-from airflow_provider_flinkx.pipeline.worker_life import end_with_task_manager
 from airflow_provider_flinkx.plugins.base import Split
 
 SYNC_OPERATOR = "sync"
@@ -32,10 +31,6 @@ class PlanFunction(FlatMapFunction):  # type: ignore[misc]
 
     def __init__(self, run: Run) -> None:
         self.run = run
-
-    def open(self, _runtime_context: RuntimeContext) -> None:
-        """Let the worker live as long as its TaskManager."""
-        _live_with(self.run)
 
     def flat_map(self, _value: str) -> Iterator[str]:
         """Ignore the element, plan the job."""
@@ -54,7 +49,6 @@ class SyncFunction(FlatMapFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Register FlinkX's counters as Flink metrics."""
-        _live_with(self.run)
         metrics = runtime_context.get_metrics_group()
         self._counters = {name: metrics.counter(name) for name in COUNTERS}
         self._splits_done = metrics.counter("splitsDone")
@@ -94,7 +88,6 @@ class ReportFunction(FlatMapFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the sum, and the list of splits in the metrics."""
-        _live_with(self.run)
         self._report = Report(self.run)
         self._splits = runtime_context.get_metrics_group().counter("splits")
 
@@ -116,11 +109,6 @@ class ReportFunction(FlatMapFunction):  # type: ignore[misc]
         """Clean up after a job that did not finish, cancelled ones too."""
         if self._report is not None:
             self._report.abort()
-
-
-def _live_with(run: Run) -> None:
-    if not run.one_process:  # In local mode Python lives in the JVM's own process.
-        end_with_task_manager()
 
 
 def build(environment: StreamExecutionEnvironment, run: Run) -> DataStream:

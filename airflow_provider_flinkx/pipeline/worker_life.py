@@ -2,7 +2,8 @@
 
 Flink ends its workers when a job ends. A TaskManager that is killed cannot, and a worker that was at work then stays
 for ever: Beam's harness waits for its threads. It would go on writing rows of a job that has failed, and its folder
-would never be removed.
+would never be removed. A worker that has no function yet can wait for ever too: for its own log, of which Beam's thread
+waits for a lock.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ own, and a name that only the `__init__` knows runs it. It does so for the versi
 imports is tested; any other version is imported as it is.
 
 Beam's FileSystems knows no remote file system here until somebody imports that file system's module.
+
+Nothing of ours is imported earlier in a worker, so here it also begins to watch its TaskManager.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from pathlib import Path
 from threading import RLock
 from types import ModuleType
 from typing import Any
+
+from airflow_provider_flinkx.pipeline.worker_life import end_with_task_manager
 
 #: apache-flink 2.0 to 2.3 allow 2.54 to 2.61, of which an installer takes the last.
 KNOWN = ("2.61.0",)
@@ -120,6 +124,8 @@ def import_worker() -> None:
             del sys.modules[name]
 
 
+# A TaskManager may be killed before the worker has got its first function, and Beam's harness may then wait for ever.
+end_with_task_manager()
 _here = Path(__file__).resolve().parent
 _beam = put_off("apache_beam", [entry for entry in sys.path if Path(entry).resolve() != _here], {})
 _version = importlib.import_module("apache_beam.version").__version__

@@ -47,6 +47,16 @@ def test_the_worker_imports_no_clients_of_stores_that_it_does_not_use(shipped: s
     assert "apache_beam.runners.worker.sdk_worker" in modules
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_worker_watches_its_task_manager_before_it_has_a_function(shipped: str) -> None:
+    out = in_worker(
+        shipped,
+        "import threading\nimport apache_beam.portability.api\n"
+        "print([thread.name for thread in threading.enumerate() if thread.daemon])",
+    )
+    assert out == "['task-manager']\n"
+
+
 def test_whatever_else_is_asked_of_beam_is_there(shipped: str) -> None:
     out = in_worker(
         shipped,
