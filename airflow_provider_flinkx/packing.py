@@ -34,7 +34,7 @@ OURS = "airflow-provider-flinkx"
 SUFFIXES = (".tgz", ".tar.gz")
 
 #: Of this package's own requirements, those of what travels to the nodes; the others are the client's.
-ON_NODES = ("jsonschema", "sqlalchemy")
+ON_NODES = ("jsonschema",)
 #: Never imported on a node: Flink's Java side, and pandas, which is refused there (`pipeline/left_out`).
 _NEVER_THERE = (OURS, "apache-flink-libraries", "pandas")
 _AIRFLOW = "apache-airflow"

@@ -23,7 +23,7 @@ from airflow_provider_flinkx.plugins.db2.tables import DB2Tables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.relational.jdbc import Address, Server
-from airflow_provider_flinkx.plugins.relational.names import upper_case
+from airflow_provider_flinkx.plugins.relational.names import quoted, upper_case
 
 
 class CatalogColumn(NamedTuple):
@@ -96,7 +96,7 @@ class DB2(Database):
 
     def quote(self, name: str) -> str:
         """An identifier in double quotes."""
-        return '"' + name.replace('"', '""') + '"'
+        return quoted(name)
 
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""

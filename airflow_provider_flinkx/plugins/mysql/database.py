@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import pymysql
 from pymysql.constants import CLIENT, COMMAND
-from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from airflow_provider_flinkx.exceptions import (
     AccessDeniedError,
@@ -24,6 +23,7 @@ from airflow_provider_flinkx.plugins.mysql.tables import MySQLTables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.relational.jdbc import Server
+from airflow_provider_flinkx.plugins.relational.names import quoted
 
 #: Every session has UTC, backslash escapes as this package writes them, and patience with a slow other side.
 SESSION = (
@@ -66,7 +66,6 @@ class MySQL(Database):
     table_options = " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     schemes = url.SCHEMES
     default_port = url.DEFAULT_PORT
-    _preparer = MySQLDialect(paramstyle="named").identifier_preparer
 
     def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
         super().__init__(parameter, timezone)
@@ -129,7 +128,7 @@ class MySQL(Database):
 
     def quote(self, name: str) -> str:
         """An identifier in back-ticks."""
-        return str(self._preparer.quote_identifier(name))
+        return quoted(name, "`", "`")
 
     def literal(self, value: str) -> str:
         """A text as an SQL literal; sessions read backslashes as escapes."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import oracledb
-from sqlalchemy.dialects.oracle.base import OracleDialect
 
 from airflow_provider_flinkx.exceptions import (
     AccessDeniedError,
@@ -24,7 +23,7 @@ from airflow_provider_flinkx.plugins.oracle.tables import OracleTables
 from airflow_provider_flinkx.plugins.oracle.types import TargetColumn
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
-from airflow_provider_flinkx.plugins.relational.names import upper_case
+from airflow_provider_flinkx.plugins.relational.names import quoted, upper_case
 
 #: Numbers have a point, and keys are ordered as they are compared, whatever the server's own settings are.
 SESSION = "ALTER SESSION SET NLS_NUMERIC_CHARACTERS = '.,' NLS_SORT = BINARY NLS_COMP = BINARY"
@@ -98,7 +97,6 @@ class Oracle(Database):
     exact_text = "VARCHAR2(200)"
     long_integer = "NUMBER(19)"
     address: url.OracleAddress
-    _preparer = OracleDialect().identifier_preparer
 
     def read_address(self, parameter: Mapping[str, Any]) -> url.OracleAddress:
         """The address of a URL in one of Oracle's forms."""
@@ -119,7 +117,7 @@ class Oracle(Database):
 
     def quote(self, name: str) -> str:
         """An identifier in double quotes."""
-        return str(self._preparer.quote_identifier(name))
+        return quoted(name)
 
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""

@@ -10,7 +10,6 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg
 from psycopg import conninfo
-from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from airflow_provider_flinkx.exceptions import (
     AccessDeniedError,
@@ -24,6 +23,7 @@ from airflow_provider_flinkx.plugins.postgresql import url
 from airflow_provider_flinkx.plugins.postgresql.tables import PostgreSQLTables
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
+from airflow_provider_flinkx.plugins.relational.names import quoted
 
 #: Every session speaks the same, whatever the server's or role's settings are.
 _SESSION = (
@@ -59,7 +59,6 @@ class PostgreSQL(Database):
     tables_class = PostgreSQLTables
     schemes = url.SCHEMES
     default_port = url.DEFAULT_PORT
-    _preparer = PGDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A new psycopg connection with our session settings."""
@@ -87,7 +86,7 @@ class PostgreSQL(Database):
 
     def quote(self, name: str) -> str:
         """An identifier in double quotes."""
-        return str(self._preparer.quote_identifier(name))
+        return quoted(name)
 
     def literal(self, value: str) -> str:
         """A text as an SQL literal; sessions have standard_conforming_strings on."""

@@ -40,6 +40,14 @@ def split_table_name(name: str, *, stored: Callable[[str], str] = str) -> tuple[
     return tuple(parts)
 
 
+def quoted(name: str, opening: str = '"', closing: str = '"') -> str:
+    """An identifier in a server's quotes; a closing quote in it is doubled, by the grammars of all servers here.
+
+    SQLAlchemy's dialects do the same, and their import would be an eighth of the time of a small job.
+    """
+    return f"{opening}{name.replace(closing, closing * 2)}{closing}"
+
+
 def upper_case(name: str) -> str:
     """An ordinary name as a server stores it that knows these in upper case only; another one as it is."""
     return name.upper() if _ORDINARY.fullmatch(name) else name
@@ -47,7 +55,7 @@ def upper_case(name: str) -> str:
 
 def join_table_name(parts: Sequence[str], *, stored: Callable[[str], str] = str) -> str:
     """The name with these parts as it would stand in a job; the reverse of `split_table_name`."""
-    return ".".join(part if _is_plain(part, stored) else '"' + part.replace('"', '""') + '"' for part in parts)
+    return ".".join(part if _is_plain(part, stored) else quoted(part) for part in parts)
 
 
 def _is_plain(part: str, stored: Callable[[str], str]) -> bool:

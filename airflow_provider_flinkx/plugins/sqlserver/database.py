@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy.dialects.mssql.base import MSDialect
 
 from airflow_provider_flinkx.exceptions import (
     AccessDeniedError,
@@ -20,6 +19,7 @@ from airflow_provider_flinkx.exceptions import (
 from airflow_provider_flinkx.plugins.base import Category
 from airflow_provider_flinkx.plugins.relational.database import CONNECT_SECONDS, Database
 from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
+from airflow_provider_flinkx.plugins.relational.names import quoted
 from airflow_provider_flinkx.plugins.sqlserver.driver import mssql_py_core, mssql_python
 from airflow_provider_flinkx.plugins.sqlserver.tables import SQLServerTables
 from airflow_provider_flinkx.plugins.sqlserver.url import DEFAULT_PORT, SQLServerAddress, address_of, settings
@@ -79,7 +79,6 @@ class SQLServer(Database):
     exact_text = "varchar(200) COLLATE Latin1_General_BIN2"
     tables_class = SQLServerTables
     address: SQLServerAddress
-    _preparer = MSDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
 
     def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
         super().__init__(parameter, timezone)
@@ -117,7 +116,7 @@ class SQLServer(Database):
 
     def quote(self, name: str) -> str:
         """An identifier in brackets."""
-        return str(self._preparer.quote_identifier(name))
+        return quoted(name, "[", "]")
 
     def literal(self, value: str) -> str:
         """A text as an SQL literal."""
