@@ -246,6 +246,8 @@ def _settings(folder: Path, rest_port: int, slots: int) -> dict[str, object]:
         "taskmanager.memory.jvm-overhead.max": "192m",
         # Jobs wait for slots; otherwise they would only in the first minutes of the cluster.
         "resourcemanager.standalone.start-up-time": "1 d",
+        # How long is then our own setting's business.
+        "slot.request.timeout": "1 h",
         # Files of a job that has ended are removed after seconds, not after an hour.
         "blob.service.cleanup.interval": "5",
         "heartbeat.interval": "1 s",

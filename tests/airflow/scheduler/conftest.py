@@ -49,7 +49,9 @@ def airflow(
 @pytest.fixture(scope="session")
 def airflow_with_flink(airflow: AirflowServices, shared_flink_cluster: FlinkCluster) -> AirflowServices:
     """The same, with a triggerer and a connection `flink_cluster` that leads to a real cluster."""
-    connection = {"conn_type": "flink", "host": shared_flink_cluster.rest_address, "extra": {"mode": "standalone"}}
+    # Of many jobs in few slots the last one waits for as long as all others take.
+    extra = {"mode": "standalone", "slot_timeout": 1800}
+    connection = {"conn_type": "flink", "host": shared_flink_cluster.rest_address, "extra": extra}
     airflow.command("connections", "add", "flink_cluster", "--conn-json", json.dumps(connection))
     airflow.restart_triggerer()
     return airflow
