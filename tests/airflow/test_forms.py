@@ -16,6 +16,7 @@ from tests.servers import LOCALHOST, OwnedProcess, await_condition, free_port
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
@@ -99,7 +100,7 @@ class Form2:
 
     def __init__(self, browser, address):
         self.browser, self.address = browser, address
-        self.wait = WebDriverWait(browser, SECONDS)
+        self.wait = patience(browser)
 
     def open(self, declared):
         self.browser.get(f"{self.address}/connection/add")
@@ -143,7 +144,7 @@ class Form3:
 
     def __init__(self, browser, address):
         self.browser, self.address = browser, address
-        self.wait = WebDriverWait(browser, SECONDS)
+        self.wait = patience(browser)
 
     def open(self, declared):
         self.browser.get(self.address)
@@ -217,6 +218,12 @@ class Form3:
         path = f"//*[@role='dialog']//label[contains(., '{label}')]/following::input[@role='combobox'][1]"
         self._find(path).send_keys(value)
         self._click(f"//*[@role='option'][normalize-space()='{value}']")
+
+
+def patience(browser):
+    """Waits, also through what the page draws anew or takes away between two looks."""
+    passing = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(browser, SECONDS, ignored_exceptions=passing)
 
 
 def click(browser, path):

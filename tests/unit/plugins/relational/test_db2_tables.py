@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pytest
@@ -14,6 +16,14 @@ from airflow_provider_flinkx.plugins.db2.tables import DB2Tables
 from airflow_provider_flinkx.plugins.relational.capacity import holds_all
 
 TABLE = '"APP"."T"'
+OF_DB2 = {"catalog": DB2.catalog, "units": DB2.units}
+
+
+@pytest.fixture(autouse=True)
+def of_db2() -> Iterator[None]:
+    """The stand-in that other tests of the process have started has another catalog, and knows no units."""
+    with mock.patch.multiple(DB2, **OF_DB2):
+        yield
 
 
 class Cursor:
