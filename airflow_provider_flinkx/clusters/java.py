@@ -13,12 +13,13 @@ JVM_OPTIONS = (
     "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xms32m -Xmx160m -Xmn12m "
     "-XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=30 -Xss512k"
 )
-#: Freed batches go back to the system, instead of being kept once per thread or between what is still used.
+#: Freed batches go back to the system, instead of being kept once per thread or between what is still used. Arrow's own
+#: buffers are left to jemalloc: from the system's allocator they took twice the processor time of a Parquet file.
 _MEMORY = {
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "4194304",
-    "MALLOC_TRIM_THRESHOLD_": "4194304",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 
 
