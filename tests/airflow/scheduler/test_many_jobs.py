@@ -37,14 +37,17 @@ def test_all_end_and_leave_nothing(
     jobs_before = Counter(job["state"] for job in flink.get("/jobs/overview")["jobs"])
     airflow.await_dag(DAG)
     airflow.command("pools", "set", DAG, str(at_a_time), "for the test", "--include-deferred")
-    airflow.command("dags", "trigger", DAG, "--conf", json.dumps({"jobs": jobs, "seconds": JOB_SECONDS}))
+    run_id = f"jobs-{jobs}"
+    conf = json.dumps({"jobs": jobs, "seconds": JOB_SECONDS})
+    airflow.command("dags", "trigger", DAG, "--run-id", run_id, "--conf", conf)
+    of_run = f"dag_id = '{DAG}' AND run_id = '{run_id}'"
 
     triggerer = psutil.Process(airflow.triggerer.pid)
     memory: list[int] = []
     was_deferred: set[int] = set()
 
     def ended() -> bool:
-        rows = airflow.query(f"SELECT map_index, state FROM task_instance WHERE dag_id = '{DAG}' AND task_id = 'sync'")
+        rows = airflow.query(f"SELECT map_index, state FROM task_instance WHERE {of_run} AND task_id = 'sync'")
         deferred = {index for index, state in rows if state == "deferred"}
         was_deferred.update(deferred)
         if deferred:
@@ -54,10 +57,8 @@ def test_all_end_and_leave_nothing(
     began = time.monotonic()
     await_condition(ended, seconds, f"{jobs} jobs", interval=1)
     minutes = (time.monotonic() - began) / 60
-    await_condition(lambda: airflow.await_runs(DAG, 1, 60), 60, "the end of the run")
-    reports = airflow.query(
-        f"SELECT value FROM xcom WHERE dag_id = '{DAG}' AND key = 'return_value' AND map_index >= 0"
-    )
+    airflow.await_query(f"SELECT state = 'success' FROM dag_run WHERE {of_run}", 60)
+    reports = airflow.query(f"SELECT value FROM xcom WHERE {of_run} AND key = 'return_value' AND map_index >= 0")
     assert [report["numWrite"] for (report,) in reports] == [JOB_SECONDS * ROWS_PER_SECOND] * jobs
     assert len({report["jobId"] for (report,) in reports}) == jobs
     assert len(was_deferred) == jobs
