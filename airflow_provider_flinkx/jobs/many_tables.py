@@ -1,11 +1,13 @@
 """Jobs whose reader names many tables: which jobs these are, and what the job of one of their tables looks like.
 
-The reader's `connection[].table` may hold several names, and patterns. `{table}` in the writer's `table` stands for the
-name of the source's table, without its schema; so it does in `preSql` and `postSql`.
+The reader's `connection[].table` may hold several names, and patterns. `{table}` in the writer's `table`, or in the
+`path` or `fileName` of files, stands for the name of the source's table, without its schema; so it does in `preSql` and
+`postSql`.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -47,26 +49,45 @@ def has_own_targets(content: Content) -> bool:
     return TABLE in target_of(content)
 
 
+def writes_tables(content: Content) -> bool:
+    """Whether the target is a table, not files."""
+    return isinstance(content.writer.parameter.get("connection"), list)
+
+
 def target_of(content: Content) -> str:
-    """The table that is written, as it stands in the job; the path or the plugin's name where there is none."""
+    """The table or directory that is written, as it stands in the job; the plugin's name where there is none."""
     parameter = content.writer.parameter
     connections = parameter.get("connection")
     if isinstance(connections, list) and connections and isinstance(connections[0], Mapping):
         names = connections[0].get("table")
         if names:
             return str(names if isinstance(names, str) else names[0])
-    return str(parameter.get("path") or content.writer.name)
+    if "path" in parameter:
+        return posixpath.join(str(parameter["path"]), str(parameter.get("fileName") or ""))
+    return content.writer.name
+
+
+def key_of_target(content: Content) -> str:
+    """The key of the writer that `{table}` stands in, or may stand in."""
+    if writes_tables(content):
+        return "connection[0].table"
+    return "path" if TABLE in str(content.writer.parameter.get("path")) else "fileName"
+
+
+def target_of_table(content: Content, table: SourceTable) -> str:
+    """The table or directory that the rows of `table` go to."""
+    target = target_of(content)
+    return target_name(target, table.name) if writes_tables(content) else target.replace(TABLE, table.name)
 
 
 def problem_of_target(content: Content) -> str | None:
     """Why `{table}` cannot stand where it does, if so."""
-    if not isinstance(content.writer.parameter.get("connection"), list):
-        return f"{TABLE} is for writers of tables: files of several tables go to one directory, or have a job each"
-    match = _LAST_PART.fullmatch(target_of(content))
-    if match is None:
-        return "is not a table name"
-    if TABLE in (match["schema"] or ""):
-        return f"{TABLE} may stand in the name of the table, not in that of its schema"
+    if writes_tables(content):
+        match = _LAST_PART.fullmatch(target_of(content))
+        if match is None:
+            return "is not a table name"
+        if TABLE in (match["schema"] or ""):
+            return f"{TABLE} may stand in the name of the table, not in that of its schema"
     if not source_names(content):
         return f"{TABLE} stands for the table that is read, and this reader names none"
     return None
@@ -85,11 +106,11 @@ def target_name(template: str, name: str) -> str:
 
 
 def content_of(content: Content, table: SourceTable) -> Content:
-    """The reader and the writer of one of the tables that `content` reads."""
+    """The reader and the writer of one of the tables that `content` reads; writers of files put its name in."""
     reader, writer = content.reader.parameter, content.writer.parameter
     source = {**reader["connection"][table.connection], "table": [table.table]}
     changed = replace(content, reader=replace(content.reader, parameter={**reader, "connection": [source]}))
-    if not has_own_targets(content):
+    if not (writes_tables(content) and has_own_targets(content)):
         return changed
     target = {**writer["connection"][0], "table": [target_name(target_of(content), table.name)]}
     return replace(changed, writer=replace(content.writer, parameter={**writer, "connection": [target]}))

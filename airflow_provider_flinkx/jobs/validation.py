@@ -211,8 +211,7 @@ def _check_tables(content: Content, problems: Problems) -> None:
             if content.reader.parameter.get(key):
                 problems.error(f"{_CONTENT}.reader.parameter.{key}", "is for one table, and this job reads several")
     if many_tables.has_own_targets(content):
-        is_table = isinstance(content.writer.parameter.get("connection"), list)
-        path = f"{_CONTENT}.writer.parameter.{'connection[0].table' if is_table else 'path'}"
+        path = f"{_CONTENT}.writer.parameter.{many_tables.key_of_target(content)}"
         if problem := many_tables.problem_of_target(content):
             problems.error(path, problem)
 

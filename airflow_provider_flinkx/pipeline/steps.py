@@ -114,11 +114,11 @@ class Run:
     @property
     def reads_many(self) -> bool:
         """Whether the job reads many tables; then reader and writer are those of `of_table`."""
-        return many_tables.reads_many(self.job.content)
+        return not self.context.tables and many_tables.reads_many(self.job.content)
 
     def of_table(self, table: SourceTable | None) -> Run:
         """The run of one of the tables; this one where the job reads one anyway."""
-        return self if table is None else self._with(many_tables.content_of(self.job.content, table))
+        return self if table is None else self._with(many_tables.content_of(self.job.content, table), [table])
 
     def of_target(self, tables: Sequence[SourceTable], *, common: bool = True) -> Run:
         """The run of the first of these tables, with the `preSql` and `postSql` of all of them.
@@ -128,10 +128,11 @@ class Run:
             common: whether statements that name no table are among them.
         """
         content = many_tables.content_of(self.job.content, tables[0])
-        return self._with(many_tables.with_statements(content, tables, common=common))
+        return self._with(many_tables.with_statements(content, tables, common=common), tables)
 
-    def _with(self, content: Content) -> Run:
-        return replace(self, job=replace(self.job, content=content))
+    def _with(self, content: Content, tables: Sequence[SourceTable]) -> Run:
+        context = replace(self.context, tables=tuple(table.name for table in tables))
+        return replace(self, job=replace(self.job, content=content), context=context)
 
     def in_range(self, name: str | None) -> Run:
         """This run, with the name that the plan has found for its rows."""
@@ -404,7 +405,7 @@ class Report:
     def _begin_tables(self, tables: Sequence[Mapping[str, Any]]) -> None:
         self._tables = [SourceTable(**each["table"]) for each in tables]
         for table, each in zip(self._tables, tables, strict=True):
-            target = many_tables.target_of(self.run.of_table(table).job.content)
+            target = many_tables.target_of_table(self.run.job.content, table)
             self.sum.tables.append(TableReport(table.label, target, each["splits"]))
 
     def _add_answer(self, message: Mapping[str, Any]) -> None:

@@ -99,14 +99,14 @@ def _check_names(run: Run, tables: Sequence[SourceTable]) -> None:
     """No two tables may go to one target by accident."""
     by_target: dict[str, list[str]] = {}
     for table in tables:
-        target = many_tables.target_of(run.of_table(table).job.content)
+        target = many_tables.target_of_table(run.job.content, table)
         by_target.setdefault(target, []).append(table.label)
     doubled = [f"{target} from {' and '.join(labels)}" for target, labels in by_target.items() if len(labels) > 1]
     if doubled:
         raise JobInvalidError(
             [
-                f"job.content[0].writer.parameter.connection[0].table: two tables would go to one: {'; '.join(doubled)}"
-                "; leave {table} out where they are meant to"
+                f"job.content[0].writer.parameter.{many_tables.key_of_target(run.job.content)}: two tables would go to "
+                f"one: {'; '.join(doubled)}; leave {many_tables.TABLE} out where they are meant to"
             ]
         )
 

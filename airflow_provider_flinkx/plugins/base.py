@@ -99,6 +99,8 @@ class RunContext:
         range: the rows of an incremental run, where they have a name: the ledger then knows the run by it, so that
             all runs of these rows share their splits. `stream.series.number`: what is read, since when its
             location is kept, and how many ranges came before.
+        tables: names of the source's tables, where a job reads many and this is about some of them: of one in what
+            reads and writes it, of all where the job ends.
     """
 
     job_key: str
@@ -108,6 +110,7 @@ class RunContext:
     field_names: tuple[str, ...] = ()
     take_finished: bool = False
     range: str | None = None
+    tables: tuple[str, ...] = ()
 
     @property
     def ledger_key(self) -> str:

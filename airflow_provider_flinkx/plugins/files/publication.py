@@ -1,20 +1,23 @@
 """How files of a job appear: written in a hidden directory, moved to their place when all are complete.
 
-The hidden directory `.flinkx-<job key>~<attempt>` lies in the target directory, so that moving is renaming.
-A split is written in `<hidden>/<split>.part` and committed by renaming that to `<hidden>/<split>`. Publication notes in
-`<hidden>/publication.json` what it is going to do, then moves replaced files into the hidden directory and
-new ones out of it. Between the first and the last rename a reader may see a part of them: no file system
-renames many files in one step. A publication that was broken off is undone by `abort`, or by the
-next attempt of the same job.
+The hidden directory `.flinkx-<job key>~<attempt>` lies in the target directory, so that moving is renaming; where each
+table of a job has a directory of its own, in the one that they are all below. A split is written in
+`<hidden>/new/<directory>/<split>.part` and committed by renaming that to `.../<split>`. Publication notes in
+`<hidden>/publication.json` what it is going to do, then moves replaced files into the hidden directory and new ones
+out of it, one directory after the other. Between the first and the last rename a reader may see a part of them: no
+file system renames many files in one step. One rename of the note ends it, for all directories. A publication that was
+broken off is undone by `abort`, or by the next attempt of the same job.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import posixpath
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import pyarrow.fs as pafs
 
@@ -27,42 +30,59 @@ _HIDDEN_PREFIX: Final = ".flinkx-"
 _SEPARATOR: Final = "~"
 _NOTE: Final = "publication.json"
 _DONE_NOTE: Final = "published.json"
+_NEW: Final = "new"
 _REPLACED: Final = "replaced"
 #: File names end at 255 bytes; the rest is for attempt, split and ending.
 _LONGEST_KEY: Final = 150
 
 
+class _Moves(NamedTuple):
+    """What publication does in one of the target directories: names of the files that come and go."""
+
+    directory: str
+    new: Sequence[str]
+    old: Sequence[str]
+
+
 class Publication:
-    """The files of one attempt of a job on their way to a directory.
+    """The files of one attempt of a job on their way to their directories.
 
     Args:
-        location: file system and target directory.
+        location: file system, and the directory that all target directories are, or are below.
+        directories: the target directories of all that is prepared, written or published here, as paths below it.
         context: job key and attempt.
     """
 
-    def __init__(self, location: Location, context: RunContext) -> None:
+    def __init__(self, location: Location, directories: Sequence[str], context: RunContext) -> None:
         self._filesystem = location.filesystem
         self._url = location.url
         self.target = location.path
+        self._directories = directories
         self._key = _short(context.job_key)
         self._attempt = context.attempt
         self._hidden = posixpath.join(self.target, f"{_HIDDEN_PREFIX}{self._key}{_SEPARATOR}{self._attempt}")
 
     def prepare(self) -> None:
-        """Make the hidden directory; remove what dead attempts of this job left, and nothing of other jobs.
+        """Make the directories; remove what dead attempts of this job left, and nothing of other jobs.
 
         Raises:
-            DataError: the target is a file, or cannot be written.
+            DataError: a target is a file, or cannot be written.
         """
+        for directory in self._directories:
+            self._make(self._target_of(directory))
         with errors(self._url, self.target):
-            (info,) = self._filesystem.get_file_info([self.target])
-            if info.is_file:
-                raise DataError(f"{self._url}{self.target}: is a file; path must be a directory")
-            self._filesystem.create_dir(self.target, recursive=True)
             for entry in self._list(self.target):
                 if entry.base_name.startswith(f"{_HIDDEN_PREFIX}{self._key}{_SEPARATOR}"):
                     self._remove(entry.path)
-            self._filesystem.create_dir(self._hidden, recursive=True)
+            for directory in self._directories:
+                self._filesystem.create_dir(self._new(directory), recursive=True)
+
+    def _make(self, target: str) -> None:
+        with errors(self._url, target):
+            (info,) = self._filesystem.get_file_info([target])
+            if info.is_file:
+                raise DataError(f"{self._url}{target}: is a file; path must be a directory")
+            self._filesystem.create_dir(target, recursive=True)
 
     def file_name(self, split: int, number: int, ending: str) -> str:
         """The name of file `number` of a split, such as `flinkx-<job key>-<attempt>-00002-000.parquet`."""
@@ -88,7 +108,7 @@ class Publication:
             self._delete(self._part(split))
 
     def publish(self, *, overwrite: bool) -> None:
-        """Move the files of all committed splits into the target directory.
+        """Move the files of all committed splits into the target directories.
 
         Args:
             overwrite: whether everything else there whose name does not begin with `.` is removed.
@@ -97,13 +117,14 @@ class Publication:
             DataError: it failed; nothing of it is to be seen then, unless undoing fails as well.
         """
         with errors(self._url, self.target):
-            new = self._committed_files()
-            old = [entry for entry in self._list(self.target) if overwrite and not entry.base_name.startswith(".")]
-            note = {"new": [info.base_name for info in new], "old": [info.base_name for info in old]}
+            new = {directory: self._committed_files(directory) for directory in self._directories}
+            old = {directory: self._replaced_files(directory) if overwrite else [] for directory in self._directories}
+            note = [_Moves(directory, _names(new[directory]), _names(old[directory])) for directory in new]
             self._write_note(json.dumps(note))
             try:
-                self._move_all(old, posixpath.join(self._hidden, _REPLACED))
-                self._move_all(new, self.target)
+                for directory in self._directories:
+                    self._move_all(old[directory], posixpath.join(self._hidden, _REPLACED, directory))
+                    self._move_all(new[directory], self._target_of(directory))
                 self._filesystem.move(self._in_hidden(_NOTE), self._in_hidden(_DONE_NOTE))
             except Exception:
                 self._undo(self._hidden)
@@ -115,9 +136,12 @@ class Publication:
         with errors(self._url, self.target):
             self._remove(self._hidden)
 
-    def _committed_files(self) -> list[pafs.FileInfo]:
-        committed = [entry for entry in self._list(self._hidden) if not entry.is_file and entry.base_name.isdigit()]
-        return [file for directory in committed for file in self._list(directory.path)]
+    def _committed_files(self, directory: str) -> list[pafs.FileInfo]:
+        committed = [entry for entry in self._list(self._new(directory)) if entry.base_name.isdigit()]
+        return [file for split in committed for file in self._list(split.path)]
+
+    def _replaced_files(self, directory: str) -> list[pafs.FileInfo]:
+        return [entry for entry in self._list(self._target_of(directory)) if not entry.base_name.startswith(".")]
 
     def _move_all(self, entries: list[pafs.FileInfo], directory: str) -> None:
         if entries:
@@ -133,12 +157,14 @@ class Publication:
         note = self._read_note(posixpath.join(hidden, _NOTE))
         if note is None:
             return
-        for name in note["new"]:
-            self._delete(posixpath.join(self.target, name))
-        for name in note["old"]:
-            replaced = posixpath.join(hidden, _REPLACED, name)
-            if self._exists(replaced):
-                self._filesystem.move(replaced, posixpath.join(self.target, name))
+        for moves in itertools.starmap(_Moves, note):
+            target = self._target_of(moves.directory)
+            for name in moves.new:
+                self._delete(posixpath.join(target, name))
+            for name in moves.old:
+                replaced = posixpath.join(hidden, _REPLACED, moves.directory, name)
+                if self._exists(replaced):
+                    self._filesystem.move(replaced, posixpath.join(target, name))
         self._filesystem.delete_file(posixpath.join(hidden, _NOTE))
 
     def _write_note(self, text: str) -> None:
@@ -156,11 +182,18 @@ class Publication:
     def _in_hidden(self, name: str) -> str:
         return posixpath.join(self._hidden, name)
 
+    def _target_of(self, directory: str) -> str:
+        return posixpath.join(self.target, directory).rstrip("/")
+
+    def _new(self, directory: str) -> str:
+        return posixpath.join(self._hidden, _NEW, directory).rstrip("/")
+
     def _committed(self, split: int) -> str:
-        return self._in_hidden(f"{split:05d}")
+        (directory,) = self._directories
+        return posixpath.join(self._new(directory), f"{split:05d}")
 
     def _part(self, split: int) -> str:
-        return self._in_hidden(f"{split:05d}.part")
+        return self._committed(split) + ".part"
 
     def _list(self, directory: str) -> list[pafs.FileInfo]:
         found: list[pafs.FileInfo] = self._filesystem.get_file_info(pafs.FileSelector(directory))
@@ -177,6 +210,10 @@ class Publication:
         with contextlib.suppress(FileNotFoundError):
             delete = self._filesystem.delete_file if info.is_file else self._filesystem.delete_dir
             delete(path)
+
+
+def _names(files: Sequence[pafs.FileInfo]) -> list[str]:
+    return [file.base_name for file in files]
 
 
 def _short(key: str) -> str:

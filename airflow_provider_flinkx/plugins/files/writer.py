@@ -7,6 +7,7 @@ import contextlib
 import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import FlinkXError, JobInvalidError
+from airflow_provider_flinkx.jobs.many_tables import TABLE
 from airflow_provider_flinkx.jobs.model import Column
 from airflow_provider_flinkx.jobs.types import parse_type
-from airflow_provider_flinkx.plugins.base import Category, RunContext, Split, SplitWriter, Writer, WriteResult
+from airflow_provider_flinkx.plugins.base import Category, Reader, RunContext, Split, SplitWriter, Writer, WriteResult
 from airflow_provider_flinkx.plugins.conversion import arrow_type, conform, rejects_of
 from airflow_provider_flinkx.plugins.files.filesystem import Location, errors
 from airflow_provider_flinkx.plugins.files.publication import Publication
@@ -24,6 +26,13 @@ from airflow_provider_flinkx.plugins.files.sinks import Sink, SinkFactory
 
 _DEFAULT_FILE_BYTES: Final = 1 << 30
 _MOST_ORC_DIGITS: Final = 38
+#: Numbers that Hive has no type for, and the ones that hold them.
+_SIGNED: Final = {
+    pa.uint8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.decimal128(20, 0),
+}
 
 
 class FileWriter(Writer):
@@ -42,24 +51,62 @@ class FileWriter(Writer):
 
     @cached_property
     def location(self) -> Location:
-        """File system and target directory."""
+        """File system and target directory, with `{table}` where it stands in the job."""
         filesystem, _, url = self.connect()
         given = str(self.parameter["path"]).removeprefix(url)
         return Location(filesystem, posixpath.join("/", given, self.parameter.get("fileName") or "").rstrip("/"), url)
 
     @cached_property
     def publication(self) -> Publication:
-        """The files of this attempt."""
-        return Publication(self.location, self.context)
+        """The files of this attempt.
+
+        Raises:
+            JobInvalidError: the name of a table cannot be that of a directory.
+        """
+        above, below = _cut(self.location.path)
+        location, names = self.location._replace(path=above), self.context.tables
+        if not below:
+            return Publication(location, [""], self.context)
+        wrong = [name for name in names if "/" in name or name in (".", "..")]
+        if wrong:
+            raise JobInvalidError(
+                [
+                    f"path: table {name!r} has a name that no directory can have; read it in a job of its own"
+                    for name in wrong
+                ]
+            )
+        return Publication(location, [below.replace(TABLE, name) for name in names], self.context)
 
     def prepare(self, schema: pa.Schema) -> None:
         """Check the columns and make the hidden directory."""
-        TargetColumns(self.parameter, self.columns, self.sinks.file_type, schema)
+        self.columns_of(schema)
         self.publication.prepare()
+
+    @classmethod
+    def prepare_all(cls, targets: Sequence[tuple[Writer, Reader]]) -> None:
+        """The columns of all tables, then all directories."""
+        problems: list[str] = []
+        for writer, reader in targets:
+            assert isinstance(writer, FileWriter)
+            try:
+                with contextlib.closing(reader), contextlib.closing(writer):
+                    writer.columns_of(reader.schema)
+            except JobInvalidError as error:
+                problems += [f"table {', '.join(writer.context.tables)}: {problem}" for problem in error.problems]
+        if problems:
+            raise JobInvalidError(problems)
+        first, _ = targets[0]
+        names = [name for writer, _ in targets for name in writer.context.tables]
+        whole = cls(first.parameter, first.columns, replace(first.context, tables=tuple(names)))
+        whole.publication.prepare()
 
     def open(self, split: Split, schema: pa.Schema) -> FileSplitWriter:
         """The files of a split."""
-        return FileSplitWriter(self, split, TargetColumns(self.parameter, self.columns, self.sinks.file_type, schema))
+        return FileSplitWriter(self, split, self.columns_of(schema))
+
+    def columns_of(self, schema: pa.Schema) -> TargetColumns:
+        """The columns of the files for rows of `schema`."""
+        return TargetColumns(self.parameter, self.columns, self.sinks.file_type, schema)
 
     def finish(self, report: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # no ledger here
         """Publish all files."""
@@ -72,8 +119,17 @@ class FileWriter(Writer):
             self.publication.abort()
 
 
+def _cut(path: str) -> tuple[str, str]:
+    """A path as the directory that the directories of all tables are below, and the rest; no rest without `{table}`."""
+    before, found, _ = path.partition(TABLE)
+    if not found:
+        return path, ""
+    above = before[: before.rindex("/")]
+    return above or "/", path[len(above) + 1 :]
+
+
 class TargetColumns:
-    """Which columns the files have, and which column of the source supplies each.
+    """Which columns the files have, and which column of the source supplies each; without names in the job all of them.
 
     `incoming` are the types that the source's columns get, `target` the columns of the files: the same ones, in
     the order of `fullColumnName`, with nulls for those that the job does not name.
@@ -85,6 +141,7 @@ class TargetColumns:
     def __init__(
         self, parameter: Mapping[str, Any], columns: Sequence[Column], file_type: str, source: pa.Schema
     ) -> None:
+        columns = columns or [Column(name=name) for name in source.names]
         if len(columns) != len(source):
             raise JobInvalidError([f"the reader has {len(source)} columns, the writer's column has {len(columns)}"])
         self._file_type = file_type
@@ -127,7 +184,7 @@ class TargetColumns:
         return pa.field(name, pa.string() if column is None else self._type(column, pa.string()))
 
     def _type(self, column: Column, source: pa.DataType) -> pa.DataType:
-        arrow = arrow_type(column)
+        arrow = arrow_type(column) if column.type else self._like(source)
         if arrow is None and column.type in ("decimal", "number"):
             arrow = self._decimal_without_digits(source)
         if arrow is None:
@@ -136,6 +193,15 @@ class TargetColumns:
         if self._file_type == "orc" and not _fits_orc(arrow):
             self._problems.append(f"column {column.name}: ORC has no type {arrow}")
         return arrow
+
+    def _like(self, source: pa.DataType) -> pa.DataType:
+        """The type that Hive has for all values of the source's; text where it has none."""
+        if source in _SIGNED:
+            return _SIGNED[source]
+        if pa.types.is_timestamp(source):
+            return pa.timestamp("us")
+        is_beyond = pa.types.is_decimal256(source) or (pa.types.is_time(source) and self._file_type == "orc")
+        return pa.string() if is_beyond else source
 
     def _decimal_without_digits(self, source: pa.DataType) -> pa.DataType:
         """The source's digits, else Hive's widest; in a text file the number's text stays as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import Any
 
@@ -16,6 +17,7 @@ from airflow_provider_flinkx.plugins.base import Category, Reject, RunContext, S
 from airflow_provider_flinkx.plugins.files.filesystem import connect
 from airflow_provider_flinkx.plugins.hdfs.reader import HDFSReader
 from airflow_provider_flinkx.plugins.hdfs.writer import HDFSWriter
+from airflow_provider_flinkx.plugins.stream.reader import StreamReader
 from tests.hdfs_server import HDFS
 from tests.servers import await_condition
 
@@ -86,6 +88,25 @@ def test_a_failed_job_leaves_nothing(parameter: dict[str, Any]) -> None:
     parameter |= {"fileType": "text"}
     written(parameter).abort()
     assert visible(parameter) == []
+
+
+def test_each_table_has_a_directory(parameter: dict[str, Any]) -> None:
+    tables = ("a", "b ä")
+    given = {**parameter, "path": parameter["path"] + "/ods_{table}", "fileType": "parquet", "writeMode": "overwrite"}
+    for attempt in "12":
+        context = RunContext("job", attempt)
+        writers = [HDFSWriter(given, (), dataclasses.replace(context, tables=(name,))) for name in tables]
+        source = StreamReader({"sliceRecordCount": 1}, COLUMNS, context)
+        HDFSWriter.prepare_all([(writer, source) for writer in writers])
+        for number, writer in enumerate(writers):
+            split = writer.open(Split(number), SCHEMA)
+            split.write(batch(number * 10, 10))
+            split.commit()
+        HDFSWriter(given, (), dataclasses.replace(context, tables=tables)).finish()
+    for number, name in enumerate(tables):
+        each = {**given, "path": f"{parameter['path']}/ods_{name}"}
+        assert len(visible(each)) == 1
+        assert ids(each) == list(range(number * 10, number * 10 + 10))
 
 
 def test_writing_goes_on_after_a_failover(hdfs: HDFS, parameter: dict[str, Any]) -> None:

@@ -338,7 +338,7 @@ def test_hdfs_connection_reference_stands_for_the_file_system() -> None:
             f"{WRITER}.column[0].type: unknown",
         ),
         ({"column": [{"name": "a"}, {"type": "int"}]}, f"{WRITER}.column[0].type: is missing"),
-        ({"column": ["id", "name"]}, f"{WRITER}.column[0]: must be an object, not a string"),
+        ({"column": ["id", "name"]}, f"{WRITER}.column[0]: must be an object with `name` and `type`"),
     ],
 )
 def test_wrong_file_writer(parameter: dict[str, Any], problem: str) -> None:
@@ -474,7 +474,14 @@ def test_the_target_of_a_table(template: str, name: str, target: str) -> None:
             "reader.parameter.incremental: is for one table",
         ),
         ({"consistent": True}, POSTGRESQL_WRITER, "reader.parameter.consistent: is for one table"),
-        ({}, with_parameter(HDFS_WRITER, path="/out/{table}"), "writer.parameter.path: {table} is for writers"),
+        (
+            {"customSql": "select 1"}, with_parameter(HDFS_WRITER, path="/out/{table}"),
+            "writer.parameter.path: {table} stands for the table that is read",
+        ),
+        (
+            {"customSql": "select 1"}, with_parameter(HDFS_WRITER, fileName="pt={table}"),
+            "writer.parameter.fileName: {table} stands for the table that is read",
+        ),
         (
             {}, with_parameter(POSTGRESQL_WRITER, connection=[{**OWN_TARGETS, "table": ["{table}.data"]}]),
             "writer.parameter.connection[0].table: {table} may stand in the name of the table",
