@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow_provider_flinkx.pipeline.planning import plan
 from airflow_provider_flinkx.pipeline.report import Counters
+from airflow_provider_flinkx.pipeline.rounds import Rounds
 from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync
 from airflow_provider_flinkx.plugins.base import Split
 
@@ -16,16 +16,18 @@ def run_job(run: Run) -> tuple[dict[str, Any], Counters]:
     live = Counters()
     sync = Sync(run, live.add)
     report = Report(run)
+    rounds = Rounds(run)
     result = None
     try:
-        for message in plan(run):
-            wire = json.loads(json.dumps(message))
-            if wire["kind"] == "split":
-                arguments = {name: wire[name] for name in ("ledger", "range", "table")}
-                wire = sync.split(Split(**wire["split"]), **arguments)
-            result = report.add(json.loads(json.dumps(wire))) or result
+        while result is None:
+            for message in rounds.messages():
+                wire = json.loads(json.dumps(message))
+                if wire["kind"] == "split":
+                    arguments = {name: wire[name] for name in ("ledger", "range", "table")}
+                    wire = sync.split(Split(**wire["split"]), **arguments)
+                result = report.add(json.loads(json.dumps(wire))) or result
     finally:
+        rounds.close()
         sync.close()
         report.abort()
-    assert result is not None
     return result, live

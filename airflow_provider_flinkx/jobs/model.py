@@ -58,7 +58,8 @@ class Dirty:
 class Setting:
     """`job.setting`.
 
-    `exactly_once` is None where the job does not say: then a target that cannot keep a ledger does without.
+    `exactly_once` is None where the job does not say: then a target that cannot keep a ledger does without. `restore`
+    is FlinkX's word for it (job.md §7), which its own file writers take too.
     `verify` is "count", "checksum" or None.
     """
 
@@ -67,6 +68,7 @@ class Setting:
     dirty: Dirty = Dirty()
     timezone: str = "UTC"
     exactly_once: bool | None = None
+    restore: bool = False
     verify: str | None = None
 
 

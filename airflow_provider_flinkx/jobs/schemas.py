@@ -11,6 +11,7 @@ on it too. The keys beside it narrow what it refers to.
 `x-first-only`: only the first element of the array is used.
 `x-unknown-type`: in the schema of `column`, whether an unknown type name is an `error` or a `warning`.
 `format`: one of `jobs.formats`, which are checked; others (`password`, `delimiter`) say how a text is treated.
+`x-publishes-at-end`: of a writer, whether nothing of it is to be seen before the job ends.
 `x-message`: what to say when this schema is not met.
 """
 

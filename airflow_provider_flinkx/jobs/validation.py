@@ -58,7 +58,7 @@ def validate(
     setting = _setting(_object(job, "setting"), problems)
     content = _content(job.get("content"), schema_of, problems)
     if content is not None:
-        _check_pair(content, setting, problems)
+        _check_pair(content, setting, schema_of, problems)
         if remarks_of is not None and not problems.errors:
             _remark(content, remarks_of, problems)
     problems.raise_errors(strict=strict)
@@ -81,7 +81,8 @@ def _setting(value: Mapping[str, Any], problems: Problems) -> Setting:
         error_limit=_error_limit(value["errorLimit"]) if "errorLimit" in value else ErrorLimit(),
         dirty=Dirty(dirty.get("path"), dirty.get("hadoopConfig", {}), dirty.get("format", "json")),
         timezone=_timezone(value.get("timezone", "UTC"), problems),
-        exactly_once=value.get("exactlyOnce", True if _object(value, "restore").get("isRestore") else None),
+        exactly_once=value.get("exactlyOnce"),
+        restore=_object(value, "restore").get("isRestore", False),
         verify=value.get("verify"),
     )
 
@@ -177,7 +178,7 @@ def _remark(content: Content, remarks_of: RemarksOf, problems: Problems) -> None
             problems.warn(f"{_CONTENT}.{side}.parameter.{key}", message)
 
 
-def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
+def _check_pair(content: Content, setting: Setting, schema_of: SchemaOf, problems: Problems) -> None:
     """What no schema can say: rules over several places of the job."""
     reader, writer = content.reader, content.writer
     path = f"{_CONTENT}.reader.parameter"
@@ -201,13 +202,40 @@ def _check_pair(content: Content, setting: Setting, problems: Problems) -> None:
     if reader.parameter.get("endLocation") and _object(reader.parameter, "incremental").get("state") == "target":
         problems.error(f"{path}.endLocation", "cannot go with incremental, whose runs end at the greatest value")
     _check_increment_column(reader, f"{path}.increColumn", problems)
+    if reader.parameter.get("polling"):
+        _check_polling(content, setting, schema_of(content.writer.name), problems)
     _check_tables(content, problems)
+
+
+def _check_polling(content: Content, setting: Setting, writer_schema: Schema, problems: Problems) -> None:
+    """A job that polls reads one growing table by a column, and what is done at a job's end waits for that."""
+    parameter, path = content.reader.parameter, f"{_CONTENT}.reader.parameter"
+    if not parameter.get("increColumn"):
+        problems.error(f"{path}.polling", "needs increColumn, by which new rows are known")
+    for key, reason in (
+        ("incremental", "whose runs end at the greatest value"),
+        ("endLocation", "at which it would have nothing more to read"),
+        ("consistent", "in whose snapshot no new rows are seen"),
+    ):
+        if parameter.get(key):
+            problems.error(f"{path}.polling", f"cannot go with {key}, {reason}")
+    if setting.verify:
+        problems.error(f"{path}.polling", "cannot go with job.setting.verify, which wants a source that does not grow")
+    if not parameter.get("pollingDuration"):
+        if writer_schema.get("x-publishes-at-end"):
+            name = content.writer.name
+            problems.error(f"{path}.polling", f"needs pollingDuration: {name} publishes its files when the job ends")
+        if content.writer.parameter.get("postSql"):
+            problems.error(
+                f"{_CONTENT}.writer.parameter.postSql", "is never run: the job polls without pollingDuration"
+            )
+        problems.warn(f"{path}.polling", "the job goes on until it is cancelled; pollingDuration ends it with a report")
 
 
 def _check_tables(content: Content, problems: Problems) -> None:
     """What goes with many tables, and where `{table}` may stand."""
     if many_tables.reads_many(content):
-        for key in ("incremental", "consistent"):
+        for key in ("incremental", "consistent", "polling"):
             if content.reader.parameter.get(key):
                 problems.error(f"{_CONTENT}.reader.parameter.{key}", "is for one table, and this job reads several")
     if many_tables.has_own_targets(content):

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from pyflink.common import Types
+from pyflink.common import Types, WatermarkStrategy
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.datastream.connectors.number_seq import NumberSequenceSource
 from pyflink.datastream.functions import FlatMapFunction, RuntimeContext
 
 from airflow_provider_flinkx.exceptions import FlinkXError
 from airflow_provider_flinkx.pipeline import failure, marks
-from airflow_provider_flinkx.pipeline.planning import plan
 from airflow_provider_flinkx.pipeline.report import Counters
+from airflow_provider_flinkx.pipeline.rounds import Rounds, last_round
 from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync
 from airflow_provider_flinkx.plugins.base import Split
 
@@ -27,15 +28,26 @@ COUNTERS = tuple(counter.name for counter in fields(Counters))
 
 
 class PlanFunction(FlatMapFunction):  # type: ignore[misc]
-    """One element in, the plan and all splits out."""
+    """Numbers of rounds in, the plan and all splits out."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self._rounds: Rounds | None = None
 
-    def flat_map(self, _value: str) -> Iterator[str]:
-        """Ignore the element, plan the job."""
-        for message in plan(self.run):
+    def open(self, _runtime_context: RuntimeContext) -> None:
+        """Begin with the first round."""
+        self._rounds = Rounds(self.run)
+
+    def flat_map(self, _number: int) -> Iterator[str]:
+        """Plan the next round."""
+        assert self._rounds is not None
+        for message in self._rounds.messages():
             yield json.dumps(message)
+
+    def close(self) -> None:
+        """Release connections."""
+        if self._rounds is not None:
+            self._rounds.close()
 
 
 class SyncFunction(FlatMapFunction):  # type: ignore[misc]
@@ -95,13 +107,13 @@ class ReportFunction(FlatMapFunction):  # type: ignore[misc]
         """Add an answer."""
         assert self._report is not None
         message = json.loads(value)
-        if message["kind"] == "plan":
-            self._splits.inc(message["splits"])
+        planned = self._report.sum.splits
         try:
             report = self._report.add(message)
         except FlinkXError as error:
             # Flink keeps only the text of a Python error, so the text carries type and report.
             raise RuntimeError(failure.encode(error)) from None
+        self._splits.inc(self._report.sum.splits - planned)
         if report is not None:
             yield marks.enclose("report", report)
 
@@ -113,8 +125,10 @@ class ReportFunction(FlatMapFunction):  # type: ignore[misc]
 
 def build(environment: StreamExecutionEnvironment, run: Run) -> DataStream:
     """Put the three steps into `environment`; the stream's only element is the job report between marks."""
+    numbers = NumberSequenceSource(0, last_round(run))
     plans = (
-        environment.from_collection(["plan"], type_info=Types.STRING())
+        environment.from_source(numbers, WatermarkStrategy.no_watermarks(), "rounds", Types.LONG())
+        .set_parallelism(1)
         .flat_map(PlanFunction(run), output_type=Types.STRING())
         .name("plan")
         .set_parallelism(1)

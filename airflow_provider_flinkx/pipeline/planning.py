@@ -59,7 +59,8 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     common = {"ledger": ledger is not None, "range": place}
     tables = [{"table": asdict(table), "splits": count} for table, count in table_plans.splits_of(kept)]
     plan = {"kind": "plan", "splits": len(kept.splits), "before": list(kept.before), "tables": tables}
-    yield {**plan, **common, "warnings": warnings}
+    location = kept.splits[-1].spec.get("location", {}) if kept.splits else {}
+    yield {**plan, **common, "warnings": warnings, "location": location}
     for split in kept.splits:
         if split.index in kept.done:
             yield {"kind": "done", "report": kept.done[split.index]}
@@ -97,11 +98,15 @@ def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> K
 
 def _ledger(run: Run, writer: Writer) -> tuple[Ledger | None, list[str]]:
     """The target's ledger if the job has one, and what the report must say about it."""
-    wanted = ranges.needs_ledger(run, writer) or run.job.setting.exactly_once
+    setting, name = run.job.setting, run.job.content.writer.name
+    wanted = ranges.needs_ledger(run, writer) or setting.exactly_once
+    if wanted is None and setting.restore:
+        if not writer.keeps_ledger:
+            return None, [f"job.setting.restore: {name} keeps no ledger, a retry begins anew"]
+        wanted = True
     if wanted is False or not (writer.keeps_ledger or wanted):
         return None, []
     if not writer.keeps_ledger:
-        name = run.job.content.writer.name
         raise exceptions.JobInvalidError([f"job.setting.exactlyOnce: {name} keeps no ledger; leave the key out"])
     ledger = writer.ledger()
     try:

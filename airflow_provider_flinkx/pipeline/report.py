@@ -216,7 +216,8 @@ class TableReport:
 class JobReport:
     """The running sum over splits, in the report step; `to_json` is the report of design.md, "XCom".
 
-    `tables` are those of a job that reads many. `published` is whether what was committed is in the target.
+    `located` are the indexes of the first and the last split that have told a location. `tables` are those of a job
+    that reads many. `published` is whether what was committed is in the target.
     """
 
     job: Job
@@ -226,6 +227,7 @@ class JobReport:
     samples: list[dict[str, Any]] = field(default_factory=list)
     dirty_files: list[str] = field(default_factory=list)
     location: dict[str, str] = field(default_factory=dict)
+    located: tuple[int, int] | None = None
     warnings: list[str] = field(default_factory=list)
     ended_early: str | None = None
     verification: dict[str, Any] | None = None
@@ -241,8 +243,17 @@ class JobReport:
             self.dirty_files.append(split.dirty_file)
         if self.tables:
             self.tables[split.table].add(split, committed=committed)
-        else:
-            self.location.update(split.location)
+        elif split.location:
+            self._add_location(split)
+
+    def _add_location(self, split: SplitReport) -> None:
+        """From where the first split reads to where the last one does; those of a job that polls differ."""
+        first, last = self.located or (split.index, split.index)
+        begins_before, ends_after = split.index <= first, split.index >= last
+        for name, value in split.location.items():
+            if name not in self.location or (begins_before if name == "startLocation" else ends_after):
+                self.location[name] = value
+        self.located = (min(first, split.index), max(last, split.index))
 
     def take_back_writes(self) -> None:
         """Nothing of what was committed is in the target, because the job failed before its publication."""

@@ -3,8 +3,11 @@
 Steps talk in messages, plain dicts with a `kind`:
 
     plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; before: what each target held
-              before, tables}                           before the first split, where the job wants it verified;
+              before, tables, location}                 before the first split, where the job wants it verified;
+                                                        location: of an incremental read;
                                                         tables: [{table, splits: number}] of a job that reads many
+    round    {splits: total, last}                      plan -> report; a job that polls has planned more splits; last:
+                                                        no other round follows
     split    {split, ledger, range, table}              plan -> sync; ledger: whether the target keeps one;
                                                         range: `RunContext.range`; table: the split's, of many, or null
     done     {report}                                   plan, sync -> report: the split is in the target
@@ -368,11 +371,13 @@ class Report:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.total: int | None = None
         self.answers = 0
         self.error: Mapping[str, Any] | None = None
         self.sum = JobReport(run.job, warnings=list(run.warnings))
         self.finished = False
+        #: Whether another round of splits follows.
+        self.is_open = bool(run.job.content.reader.parameter.get("polling"))
+        self._planned = False
         self._ledger = False
         self._before: Sequence[Mapping[str, Any]] = ()
         self._written = WrittenRows()
@@ -390,17 +395,25 @@ class Report:
             self.finished = True
             return dict(message["report"])
         if kind == "plan":
-            self.total = self.sum.splits = message["splits"]
+            self._planned = True
+            self._raise_total(message["splits"])
             self._ledger = message["ledger"]
             self._before = message["before"]
             self._begin_tables(message["tables"])
             self.run = self.run.in_range(message["range"])
             self.sum.warnings += message["warnings"]
+        elif kind == "round":
+            self._raise_total(message["splits"])
+            self.is_open = self.is_open and not message["last"]
         else:
             self._add_answer(message)
         if self._is_complete():
             return self._end()
         return None
+
+    def _raise_total(self, splits: int) -> None:
+        """Rounds may overtake one another on their way through the channels."""
+        self.sum.splits = max(self.sum.splits, splits)
 
     def _begin_tables(self, tables: Sequence[Mapping[str, Any]]) -> None:
         self._tables = [SourceTable(**each["table"]) for each in tables]
@@ -422,9 +435,10 @@ class Report:
             self.sum.ended_early = self.sum.ended_early or message.get("early_end") or self._early_end()
 
     def _is_complete(self) -> bool:
-        planned_nothing = self.error is not None and self.total is None and self.answers == 0
+        planned_nothing = self.error is not None and not self._planned and self.answers == 0
         must_not_wait = not self.run.one_process and (self.error is not None or self._limit_exceeded())
-        return planned_nothing or must_not_wait or self.answers == self.total
+        is_answered = self._planned and not self.is_open and self.answers == self.sum.splits
+        return planned_nothing or must_not_wait or is_answered
 
     def _early_end(self) -> str | None:
         if self.run.one_process:

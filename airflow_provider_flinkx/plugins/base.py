@@ -292,6 +292,17 @@ class Ledger(abc.ABC):
             DataError: another try has kept its plan meanwhile.
         """
 
+    def extend(self, splits: Sequence[Split]) -> None:
+        """Keep more splits of the plan, which a job that polls has made later.
+
+        Args:
+            splits: their indexes follow those that are kept.
+
+        Raises:
+            DataError: another try has kept splits of these indexes meanwhile.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     def written(self, index: int) -> Mapping[str, Any] | None:
         """The report of a split that is in the target, else None."""

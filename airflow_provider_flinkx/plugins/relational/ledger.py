@@ -2,7 +2,7 @@
 
     job_key   the run, or the rows of an incremental run, which several runs may share
     split     index of a split that is in the target; PLAN and FINISHED stand for the run itself, LOCATION for where
-              the next incremental run begins
+              the next incremental run begins; FIRST_LATER and below: what a job that polls has planned later
     written   seconds since 1970
     entry     JSON: the split's report, the plan, the job report
 
@@ -24,7 +24,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -38,6 +38,7 @@ TABLE = "flinkx_ledger"
 PLAN = -1
 FINISHED = -2
 LOCATION = -3
+FIRST_LATER = -10
 KEPT_SECONDS = 30 * 24 * 3600
 #: How names of ranges begin.
 RANGE_PREFIX = "incremental-"
@@ -74,7 +75,8 @@ class RelationalLedger(Ledger):
         plan = entries.pop(PLAN, None)
         if plan is None:
             return None
-        splits = [Split(**split) for split in plan["splits"]]
+        later = [entries.pop(index)["splits"] for index in sorted(entries, reverse=True) if index <= FIRST_LATER]
+        splits = [Split(**split) for part in (plan["splits"], *later) for split in part]
         tables = tuple(SourceTable(**table) for table in plan.get("tables", ()))
         return KeptRun(plan["digest"], splits, entries, before=plan.get("before") or (), tables=tables)
 
@@ -87,6 +89,12 @@ class RelationalLedger(Ledger):
             if anew:
                 cursor.execute(f"DELETE FROM {self._table} WHERE job_key = {self._key}")
             cursor.execute(self.entry(PLAN, plan))
+
+    def extend(self, splits: Sequence[Split]) -> None:
+        """Keep more splits; two tries that have got as far meet at the primary key."""
+        place = FIRST_LATER - splits[0].index
+        with self._database.planning(f"keep the plan in {self._label}") as cursor:
+            cursor.execute(self.entry(place, {"splits": [asdict(split) for split in splits]}))
 
     def written(self, index: int) -> Mapping[str, Any] | None:
         """The report of a split that is in the target."""

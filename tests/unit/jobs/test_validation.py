@@ -22,6 +22,8 @@ from tests.unit.jobs.builders import (
 
 READER = "job.content[0].reader.parameter"
 WRITER = "job.content[0].writer.parameter"
+POLLING = {"polling": True, "increColumn": "id"}
+ENDING = "pollingDuration ends it with a report"
 
 
 def valid(document: Mapping[str, Any]) -> Validation:
@@ -232,7 +234,17 @@ def test_empty_parameter_tells_all_required_keys() -> None:
         ({"column": [{"type": "int"}, {"name": "b"}]}, f"{READER}.column[0]: must have a `name` or a `value`"),
         ({"column": ["a", 3]}, f"{READER}.column[1]: must be a string or an object, not a number"),
         ({"password": 1234}, f"{READER}.password: must be a string, not a number"),
-        ({"polling": True, "increColumn": "id"}, f"{READER}.polling: reads without end"),
+        ({"polling": True}, f"{READER}.polling: needs increColumn, by which new rows are known"),
+        (
+            {**POLLING, "incremental": {"column": "id", "state": "target"}},
+            f"{READER}.polling: cannot go with incremental",
+        ),
+        ({**POLLING, "endLocation": 7}, f"{READER}.polling: cannot go with endLocation"),
+        ({**POLLING, "consistent": True}, f"{READER}.polling: cannot go with consistent"),
+        (
+            {**POLLING, "connection": [{"jdbcUrl": ["jdbc:mysql://h/d"], "table": ["a", "b"]}]},
+            f"{READER}.polling: is for one table",
+        ),
         ({"column": [{"name": "id", "format": "yyyy-QQ"}, "b"]}, f"{READER}.column[0].format: letter 'Q' is not known"),
         ({"increColumn": "other"}, f"{READER}.increColumn: 'other' is not in column"),
         ({"increColumn": 2}, f"{READER}.increColumn: 2 is not in column"),
@@ -287,6 +299,32 @@ def test_made_up_rows_must_end(count: Any) -> None:
 @pytest.mark.parametrize("increment", ["id", 1, "0"])
 def test_increment_column_by_name_and_place(increment: Any) -> None:
     assert valid(job(with_parameter(MYSQL_READER, increColumn=increment, startLocation=20))).warnings == ()
+
+
+def test_a_job_that_polls_says_what_ends_it() -> None:
+    endless = valid(job(with_parameter(MYSQL_READER, **POLLING)))
+    assert endless.warnings == (f"{READER}.polling: the job goes on until it is cancelled; {ENDING}",)
+    assert valid(job(with_parameter(MYSQL_READER, **POLLING, pollingDuration=60_000))).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("writer", "setting", "problem"),
+    [
+        (HDFS_WRITER, {}, f"{READER}.polling: needs pollingDuration: hdfswriter publishes its files when the job ends"),
+        (
+            with_parameter(POSTGRESQL_WRITER, postSql=["select 1"]),
+            {},
+            f"{WRITER}.postSql: is never run: the job polls without pollingDuration",
+        ),
+        (
+            POSTGRESQL_WRITER,
+            {"verify": "count"},
+            f"{READER}.polling: cannot go with job.setting.verify, which wants a source that does not grow",
+        ),
+    ],
+)
+def test_what_does_not_go_with_polling(writer: dict[str, Any], setting: dict[str, Any], problem: str) -> None:
+    assert problem in problems(job(with_parameter(MYSQL_READER, **POLLING), writer, setting))
 
 
 def test_all_columns_need_no_length_check() -> None:
@@ -413,18 +451,21 @@ def test_stream_plugins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "exactly_once"),
+    ("setting", "exactly_once", "restore"),
     [
-        ({}, None),
-        ({"exactlyOnce": False}, False),
-        ({"exactlyOnce": True}, True),
-        ({"restore": {"isRestore": True, "restoreColumnName": "id"}}, True),
-        ({"restore": {"isRestore": True}, "exactlyOnce": False}, False),
-        ({"restore": {"isRestore": False}}, None),
+        ({}, None, False),
+        ({"exactlyOnce": False}, False, False),
+        ({"exactlyOnce": True}, True, False),
+        ({"restore": {"isRestore": True, "restoreColumnName": "id"}}, None, True),
+        ({"restore": {"isRestore": True}, "exactlyOnce": False}, False, True),
+        ({"restore": {"isRestore": False}}, None, False),
     ],
 )
-def test_exactly_once_and_the_block_of_flinkx(setting: dict[str, Any], exactly_once: bool | None) -> None:
-    assert valid(job(setting=setting)).job.setting.exactly_once is exactly_once
+def test_exactly_once_and_the_block_of_flinkx(
+    setting: dict[str, Any], exactly_once: bool | None, restore: bool
+) -> None:
+    found = valid(job(setting=setting)).job.setting
+    assert (found.exactly_once, found.restore) == (exactly_once, restore)
 
 
 MANY = {"jdbcUrl": "jdbc:mysql://db/shop", "table": ["orders_*", "customers"]}

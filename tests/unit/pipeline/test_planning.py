@@ -173,3 +173,12 @@ def test_a_snapshot_that_lasts_is_gone_on_with_where_the_job_cannot_begin_anew(
     report, _ = run_job(next_try(store))
     assert any(said in line for line in report["warnings"])
     assert ("prepare" in store.calls) == empties
+
+
+def test_restore_of_flinkx_is_no_reason_to_refuse_a_target_without_a_ledger() -> None:
+    store = Store(splits=SPLITS)
+    run = next_try(store)
+    run = replace(run, job=replace(run.job, setting=replace(run.job.setting, restore=True)))
+    report, _ = run_job(run)
+    assert sorted(store.target) == [1, 2, 3, 4, 5, 6]
+    assert report["warnings"] == ["job.setting.restore: memory keeps no ledger, a retry begins anew"]
