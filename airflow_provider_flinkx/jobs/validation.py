@@ -235,7 +235,7 @@ def _check_polling(content: Content, setting: Setting, writer_schema: Schema, pr
 def _check_tables(content: Content, problems: Problems) -> None:
     """What goes with many tables, and where `{table}` may stand."""
     if many_tables.reads_many(content):
-        for key in ("incremental", "consistent", "polling"):
+        for key in ("incremental", "polling"):
             if content.reader.parameter.get(key):
                 problems.error(f"{_CONTENT}.reader.parameter.{key}", "is for one table, and this job reads several")
     if many_tables.has_own_targets(content):

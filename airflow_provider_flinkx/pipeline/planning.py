@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -19,15 +20,10 @@ from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 def plan(run: Run) -> Iterator[Message]:
     """Prepare the target and cut the source into splits, or go on where an earlier try of the run stopped."""
     try:
-        reader = run.reader()
-        try:
-            writer = run.writer(pa.schema([]) if run.reads_many else reader.schema)
-            try:
+        with run.keeping_connections() as run, contextlib.closing(run.reader()) as reader:
+            schema = pa.schema([]) if run.reads_many else reader.schema
+            with contextlib.closing(run.writer(schema)) as writer:
                 messages = list(_planned(run, reader, writer))
-            finally:
-                writer.close()
-        finally:
-            reader.close()
     except Exception as error:
         yield {"kind": "failed", "error": exceptions.to_json(error)}
         return
@@ -77,9 +73,7 @@ def _begun(run: Run, reader: Reader, writer: Writer, ledger: Ledger | None) -> K
         writer.prepare_for(reader)
         before = verification.figures(run, reader, writer)
         begun = KeptRun(_digest(run, reader), list(reader.splits()), {}, before=[before] if before else [])
-    if hold := reader.take_hold():
-        # For as long as this process lives, or until the job has ended.
-        shared_state(run).holds.append(hold)
+    shared_state(run).hold(reader)
     if ledger is None:
         return begun
     # Entries of a range are never taken away: another run may be at work on it.

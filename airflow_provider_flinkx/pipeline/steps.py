@@ -28,7 +28,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -66,11 +66,19 @@ from airflow_provider_flinkx.plugins.base import (
     Writer,
 )
 from airflow_provider_flinkx.plugins.checksum import Checksum
+from airflow_provider_flinkx.plugins.kept import KeptConnections
 from airflow_provider_flinkx.plugins.registry import plugins, schema_of, split_name
 
 Message = dict[str, Any]
 #: In a report that is kept in a ledger: which submission has finished the run.
 ATTEMPT = "attempt"
+
+
+class KeptOfStep(NamedTuple):
+    """The connections that one step keeps for the next table."""
+
+    source: KeptConnections
+    target: KeptConnections
 
 
 @dataclass(frozen=True)
@@ -82,23 +90,33 @@ class Run:
         context: job key, attempt, channels, time zone.
         one_process: all channels run in one process, so limits and throttle are shared exactly.
         warnings: lines for the report.
+        kept: connections that the step at hand keeps for the next table.
     """
 
     job: Job
     context: RunContext
     one_process: bool = True
     warnings: tuple[str, ...] = ()
+    kept: KeptOfStep | None = None
+
+    @contextlib.contextmanager
+    def keeping_connections(self) -> Iterator[Run]:
+        """This run, whose readers and writers leave connections to those of the next table; closed at the end."""
+        kept = KeptOfStep(KeptConnections(), KeptConnections())
+        with contextlib.closing(kept.source), contextlib.closing(kept.target):
+            yield replace(self, kept=kept)
 
     def reader(self) -> Reader:
         """A new reader; nothing is connected yet."""
         endpoint = self.job.content.reader
-        reader: Reader = _load(endpoint.name)(endpoint.parameter, endpoint.columns, self.context)
+        context = replace(self.context, kept=self.kept and self.kept.source)
+        reader: Reader = _load(endpoint.name)(endpoint.parameter, endpoint.columns, context)
         return reader
 
     def writer(self, schema: pa.Schema) -> Writer:
         """A new writer for rows of `schema`; nothing is connected yet."""
         endpoint = self.job.content.writer
-        context = replace(self.context, field_names=tuple(schema.names))
+        context = replace(self.context, field_names=tuple(schema.names), kept=self.kept and self.kept.target)
         writer: Writer = self.writer_class()(endpoint.parameter, endpoint.columns, context)
         return writer
 
@@ -108,7 +126,7 @@ class Run:
         schema = schema_of(name)
         shared = schema["properties"].keys() - {"column", "writeMode"}
         parameter = {key: value for key, value in writer.parameter.items() if key in shared}
-        context = replace(self.context, channels=1)
+        context = replace(self.context, channels=1, kept=self.kept and self.kept.target)
         reader: Reader = _load(name)(
             with_defaults(parameter, schema), [Column(name=column) for column in columns], context
         )
@@ -174,6 +192,11 @@ class SharedState:
     early_end: str | None = None
     holds: list[Callable[[], None]] = field(default_factory=list)
 
+    def hold(self, reader: Reader) -> None:
+        """Take what must stay open, for as long as this process lives, or until the job has ended."""
+        if hold := reader.take_hold():
+            self.holds.append(hold)
+
     def let_go(self) -> None:
         """End what was held for the readers of splits. Never raises."""
         while self.holds:
@@ -198,11 +221,13 @@ def shared_state(run: Run) -> SharedState:
 
 
 class Sync:
-    """The sync step of one channel: split in, message out. Keeps its connections between splits of one table."""
+    """The sync step of one channel: split in, message out. Keeps its connections between splits, and between tables."""
 
     def __init__(self, run: Run, on_progress: Callable[[Counters], None]) -> None:
         """`on_progress` gets what was added to the counters after each batch."""
-        self.run = run
+        self._connections = contextlib.ExitStack()
+        # One table needs nobody's connections, and would only keep two more open for as long as it is read.
+        self.run = self._connections.enter_context(run.keeping_connections()) if run.reads_many else run
         self.state = shared_state(run)
         self.reject_files = RejectFiles(run.job.setting.dirty, run.context.attempt, run.job.setting.timezone)
         self._on_progress = on_progress
@@ -245,15 +270,19 @@ class Sync:
 
     def close(self) -> None:
         """Release connections."""
+        self._leave_table()
+        self._connections.close()
+
+    def _leave_table(self) -> None:
         for part in (self._reader, self._writer, self._sides):
             if part is not None:
                 part.close()
         self._reader = self._writer = self._sides = None
 
     def _turn_to(self, table: SourceTable | None) -> None:
-        """Splits come table by table: what was opened for the last one is not needed any more."""
+        """Splits come table by table: the last one is not needed any more."""
         if table != self._table:
-            self.close()
+            self._leave_table()
             self._table = table
 
     def _parts(self) -> tuple[Reader, Writer]:
@@ -460,7 +489,8 @@ class Report:
             raise self._failure(exceptions.to_json(exceptions.ErrorLimitExceededError(outcome["reason"])))
         try:
             if self.run.job.setting.verify:
-                self._verify()
+                with self.run.keeping_connections() as run:
+                    self._verify(run)
             report = self._report("FINISHED")
             kept = {**report, ATTEMPT: self.run.context.attempt} if self._ledger else None
             with _parts_of(self._whole) as (_, writer):
@@ -473,24 +503,27 @@ class Report:
     @property
     def _whole(self) -> Run:
         """The run whose writer does what is done once, for all tables."""
-        return self.run.of_target(self._tables) if self._tables else self.run
+        return self._whole_of(self.run)
 
-    def _verify(self) -> None:
+    def _whole_of(self, run: Run) -> Run:
+        return run.of_target(self._tables) if self._tables else run
+
+    def _verify(self, run: Run) -> None:
         """Compare what was read with what each target has.
 
         Raises:
             DataError: they differ.
         """
-        check_kept(self.run, self._before)
-        if not many_tables.has_own_targets(self.run.job.content):
-            written = self._written.of_all()
-            self.sum.verification, problem = self._compared(self._whole, self.sum.counters, self._before[0], written)
+        check_kept(run, self._before)
+        if not many_tables.has_own_targets(run.job.content):
+            whole, written = self._whole_of(run), self._written.of_all()
+            self.sum.verification, problem = self._compared(whole, self.sum.counters, self._before[0], written)
             problems = [problem]
         else:
             problems = []
             for number, (table, part) in enumerate(zip(self._tables, self.sum.tables, strict=True)):
-                run, written = self.run.of_table(table), self._written.of_table(number)
-                part.verification, problem = self._compared(run, part.counters, self._before[number], written)
+                part_run, written = run.of_table(table), self._written.of_table(number)
+                part.verification, problem = self._compared(part_run, part.counters, self._before[number], written)
                 part.failed = problem is not None
                 problems.append(problem and f"table {part.target}: {problem}")
             self.sum.verification = together([part.verification for part in self.sum.tables if part.verification])

@@ -1,6 +1,6 @@
 """The plan of a job that reads many tables: each is looked at as in a job of its own, in turn.
 
-No connection to one table is open while the next one is looked at. All tables come before the first target, so that no
+One connection looks at all tables of a server. All tables come before the first target, so that no
 target is touched when one of them cannot be read.
 """
 
@@ -18,7 +18,7 @@ from airflow_provider_flinkx.exceptions import DataError, JobInvalidError
 from airflow_provider_flinkx.jobs import many_tables
 from airflow_provider_flinkx.jobs.model import SourceTable
 from airflow_provider_flinkx.pipeline import verification
-from airflow_provider_flinkx.pipeline.steps import Run
+from airflow_provider_flinkx.pipeline.steps import Run, shared_state
 from airflow_provider_flinkx.plugins.base import KeptRun, Reader, Split, TableColumn, Writer
 
 
@@ -47,7 +47,9 @@ def begin(run: Run, reader: Reader, digest: str) -> KeptRun:
     own_targets = many_tables.has_own_targets(run.job.content)
     if own_targets:
         _check_names(run, tables)
-    sources = [_look_at(run, table) for table in tables]
+    sources: list[_Source] = []
+    for table in tables:
+        sources.append(_look_at(run, table, sources[-1].reader if sources else None))
     if not own_targets:
         _check_shapes(sources, with_lengths=_makes_table(run))
     splits: list[Split] = []
@@ -76,9 +78,13 @@ def splits_of(kept: KeptRun) -> Iterator[tuple[SourceTable, int]]:
         yield table, counts[number]
 
 
-def _look_at(run: Run, table: SourceTable) -> _Source:
+def _look_at(run: Run, table: SourceTable, last: Reader | None) -> _Source:
     with contextlib.closing(run.of_table(table).reader()) as reader:
-        return _Source(table, reader, reader.schema, reader.splits())
+        if last is not None:
+            reader.join_snapshot(last)
+        source = _Source(table, reader, reader.schema, reader.splits())
+        shared_state(run).hold(reader)
+        return source
 
 
 def _prepared(pairs: Sequence[tuple[Run, _Source]]) -> list[dict[str, Any]]:

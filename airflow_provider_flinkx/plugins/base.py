@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from airflow_provider_flinkx.exceptions import JobInvalidError
 from airflow_provider_flinkx.jobs.model import Column, SourceTable
+from airflow_provider_flinkx.plugins.kept import KeptConnections
 
 
 class Category(str, enum.Enum):
@@ -101,6 +102,7 @@ class RunContext:
             location is kept, and how many ranges came before.
         tables: names of the source's tables, where a job reads many and this is about some of them: of one in what
             reads and writes it, of all where the job ends.
+        kept: connections that wait for the next table; None where each reader and writer closes its own.
     """
 
     job_key: str
@@ -111,6 +113,7 @@ class RunContext:
     take_finished: bool = False
     range: str | None = None
     tables: tuple[str, ...] = ()
+    kept: KeptConnections | None = field(default=None, compare=False, repr=False)
 
     @property
     def ledger_key(self) -> str:
@@ -199,6 +202,9 @@ class Reader(abc.ABC):
         """After `splits`: what must stay open until the last of them is read, whoever reads it; call it to let go."""
         return None
 
+    def join_snapshot(self, other: Reader) -> None:
+        """Before `splits`: read in the snapshot that the reader of another table of the same server has begun."""
+
     def remarks(self) -> Sequence[str]:
         """What the report must say of the way in which the source is read."""
         return ()
@@ -216,7 +222,7 @@ class Reader(abc.ABC):
         return table_columns(self.schema)
 
     def close(self) -> None:
-        """Release connections; called once per task, also after an error."""
+        """Release connections; called for each table of a task, also after an error."""
 
 
 def table_columns(schema: pa.Schema) -> list[TableColumn]:
@@ -423,4 +429,4 @@ class Writer(abc.ABC):
         """Once, when the job failed: remove what is not published. Must not raise."""
 
     def close(self) -> None:
-        """Release connections; called once per task, also after an error."""
+        """Release connections; called for each table of a task, also after an error."""

@@ -64,7 +64,7 @@ class DB2Writer(RelationalWriter):
     def open(self, split: Split, schema: pa.Schema) -> DB2SplitWriter:
         """Begin a transaction for a split; DB2 begins one with the first statement."""
         if not self._columns:
-            with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._connection is None:
             self._connection = self.database.connect()

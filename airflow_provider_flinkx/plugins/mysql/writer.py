@@ -52,6 +52,7 @@ SELECT COUNT(*) FROM information_schema.TRIGGERS
 WHERE EVENT_OBJECT_SCHEMA = COALESCE(%s, DATABASE()) AND EVENT_OBJECT_TABLE = %s AND ACTION_TIMING = 'BEFORE'
 """
 #: Rows are judged strictly whatever the server's own mode is, and a zero in an AUTO_INCREMENT column stays zero.
+_ROWS = "written rows"
 _SESSION = (
     "SET sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION'",
     "SET max_error_count = 65535, sql_notes = 1",
@@ -96,13 +97,20 @@ class MySQLWriter(RelationalWriter):
     def open(self, split: Split, schema: pa.Schema) -> MySQLSplitWriter:
         """Begin a transaction for a split."""
         if not self._columns:
-            with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._connection is None:
             self._connection = self._connect()
         return MySQLSplitWriter(self, split, self._connection, self._columns, schema)
 
     def close(self) -> None:
+        """Leave the connection that rows are written by to the next table, or close it."""
+        if self._connection is not None:
+            if self._connection.open:
+                self.database.keep_or_close(_ROWS, self._connection)
+            self._connection = None
+
+    def give_up(self) -> None:
         """Close the connection that rows are written by."""
         if self._connection is not None:
             if self._connection.open:
@@ -110,7 +118,7 @@ class MySQLWriter(RelationalWriter):
             self._connection = None
 
     def _connect(self) -> pymysql.Connection[Any]:
-        connection = self.database.connect(local_files=True)
+        connection = self.database.take_kept(_ROWS) or self.database.connect(local_files=True)
         try:
             with connection.cursor() as cursor:
                 for statement in _SESSION:
@@ -142,6 +150,7 @@ class MySQLSplitWriter(RelationalSplitWriter):
             for column, field in zip(columns, fields, strict=True)
         ]
         super().__init__(writer, rules, split)
+        self.writer: MySQLWriter = writer
         self.database = writer.database
         self.connection = connection
         self.columns = columns
@@ -185,7 +194,7 @@ class MySQLSplitWriter(RelationalSplitWriter):
         try:
             self.connection.rollback()
         except (pymysql.Error, OSError):
-            self.writer.close()
+            self.writer.give_up()
 
     def _load(self, start: int, stop: int) -> None:
         assert self._texts is not None

@@ -55,9 +55,13 @@ class OracleReader(DescribedReader[SourceType]):
     def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
         """The SCN of now; nothing is held, because the server keeps old rows for its UNDO_RETENTION."""
         scn = self.database.current_scn(cursor)
-        if self.is_table:
-            self.database.check_flashback(cursor, scn)
+        self.join_held_snapshot(cursor, scn)
         return scn, None
+
+    def join_held_snapshot(self, cursor: Any, name: str) -> None:
+        """Look whether the table can be read as of the SCN."""
+        if self.is_table:
+            self.database.check_flashback(cursor, name)
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""

@@ -89,7 +89,7 @@ class OracleWriter(RelationalWriter):
     def open(self, split: Split, schema: pa.Schema) -> OracleSplitWriter:
         """Begin a transaction for a split; Oracle begins one with the first statement."""
         if not self._columns:
-            with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._connection is None:
             self._connection = self.database.connect()

@@ -63,7 +63,8 @@ class PostgreSQL(Database):
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A new psycopg connection with our session settings."""
         try:
-            connection = psycopg.connect(self._conninfo, autocommit=True)
+            # Never prepared: a pooler between us and the server may not know the statement the next time.
+            connection = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
             raise self.failure(error, "connect") from error
         try:

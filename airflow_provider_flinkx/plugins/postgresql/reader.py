@@ -97,14 +97,12 @@ class PostgreSQLReader(RelationalReader):
             raise self.database.failure(error, f"read {self.source_label}") from error
         finally:
             if not complete:
-                self.close()  # a half-read COPY occupies its connection
+                self._give_up()  # a half-read COPY occupies its connection
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
         if self._rows is None:
-            self._rows = self.database.connect_rows()
-            if self.snapshot:
-                self._enter_snapshot(self._rows)
+            self._rows = self.database.take_kept(self._kind) or self._connect_rows()
         rows, columns = self._rows, self.selected
         with self.first_rows_deadline(timer(rows.cancel)) as deadline:
             for batch in rows.batches(statement, BATCH_BYTES):
@@ -124,18 +122,37 @@ class PostgreSQLReader(RelationalReader):
             found = connection.execute("SELECT pg_export_snapshot()").fetchone()
             assert found is not None, "it gives one row"
             name = str(found[0])
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute(f"SET TRANSACTION SNAPSHOT {self.database.literal(name)}")
+            self.join_held_snapshot(cursor, name)
         except BaseException:
             connection.close()
             raise
         return name, connection.close
 
+    def join_held_snapshot(self, cursor: Any, name: str) -> None:
+        """See what the transaction that has exported the snapshot sees."""
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(f"SET TRANSACTION SNAPSHOT {self.database.literal(name)}")
+
     def close(self) -> None:
-        """Close the connection that rows are read by."""
+        """Leave the connection that rows are read by to the next table, or close it."""
+        if self._rows is not None:
+            self.database.keep_or_close(self._kind, self._rows)
+            self._rows = None
+
+    @property
+    def _kind(self) -> str:
+        return f"rows {self.snapshot}"
+
+    def _give_up(self) -> None:
         if self._rows is not None:
             self._rows.close()
             self._rows = None
+
+    def _connect_rows(self) -> RowConnection:
+        rows = self.database.connect_rows()
+        if self.snapshot:
+            self._enter_snapshot(rows)
+        return rows
 
     def _enter_snapshot(self, rows: RowConnection) -> None:
         """Begin the transaction in which all splits of this channel are read."""
@@ -145,7 +162,7 @@ class PostgreSQLReader(RelationalReader):
             rows.execute(_SNAPSHOT_TRANSACTION)
             rows.execute(f"SET TRANSACTION SNAPSHOT {name}")
         except adbc_driver_manager.Error as error:
-            self.close()
+            rows.close()
             doing = "take up the snapshot of the plan (is its transaction still open, on the same server?)"
             raise self.database.failure(error, doing) from error
 

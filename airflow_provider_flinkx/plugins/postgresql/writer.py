@@ -55,6 +55,7 @@ _SPECIAL_NUMBERS = frozenset({"nan", "inf", "-inf", "infinity", "-infinity"})
 _NUMBER = "flinkx_row"
 #: Rows that are encoded and sent at once.
 PIECE_ROWS = 1000
+_ROWS = "written rows"
 
 
 class PostgreSQLWriter(RelationalWriter):
@@ -76,13 +77,19 @@ class PostgreSQLWriter(RelationalWriter):
     def open(self, split: Split, schema: pa.Schema) -> PostgreSQLSplitWriter:  # the plan looked at it
         """Begin a transaction for a split."""
         if not self._columns:
-            with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._rows is None:
-            self._rows = self.database.connect_rows()
+            self._rows = self.database.take_kept(_ROWS) or self.database.connect_rows()
         return PostgreSQLSplitWriter(self, self._rows, self._columns, self._key, split)
 
     def close(self) -> None:
+        """Leave the connection that rows are written by to the next table, or close it."""
+        if self._rows is not None:
+            self.database.keep_or_close(_ROWS, self._rows)
+            self._rows = None
+
+    def give_up(self) -> None:
         """Close the connection that rows are written by."""
         if self._rows is not None:
             self._rows.close()
@@ -114,6 +121,7 @@ class PostgreSQLSplitWriter(RelationalSplitWriter):
         zone = writer.context.timezone
         rules = [FitRule(column.name, column.needs_value, partial(fit_column, column, zone)) for column in columns]
         super().__init__(writer, rules, split)
+        self.writer: PostgreSQLWriter = writer
         self.database = writer.database
         self.rows = rows
         self.columns = columns
@@ -172,7 +180,7 @@ class PostgreSQLSplitWriter(RelationalSplitWriter):
         try:
             self._execute("ROLLBACK")
         except adbc_driver_manager.Error:
-            self.writer.close()
+            self.writer.give_up()
 
     def _create_stage(self, types: Sequence[str]) -> str:
         name = f"flinkx_stage_{len(self._stages)}"

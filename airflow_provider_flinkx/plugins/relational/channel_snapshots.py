@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.relational.reader import RelationalReader
+
+_KIND = "snapshot"
 
 
 class ChannelSnapshotReader(RelationalReader):
@@ -30,8 +31,12 @@ class ChannelSnapshotReader(RelationalReader):
         self.check_snapshots(cursor)
         return "channel", None
 
+    def join_held_snapshot(self, cursor: Any, name: str) -> None:  # noqa: ARG002  # all have one name
+        """Only look whether this table can be read in one."""
+        self.check_snapshots(cursor)
+
     def channel(self) -> Any:
-        """The connection of this channel's snapshot; it begins with the channel's first split.
+        """The connection of this channel's snapshot; it begins with the channel's first split of any table.
 
         Raises:
             DataError: it has ended. Another one would be of another moment.
@@ -39,7 +44,7 @@ class ChannelSnapshotReader(RelationalReader):
         if self._channel_ended:
             raise self.database.error(DataError, f"consistent: the snapshot of {self.source_label} has ended")
         if self._channel is None:
-            self._channel = self.begin_channel()
+            self._channel = self.database.take_kept(_KIND) or self.begin_channel()
         return self._channel
 
     def remarks(self) -> Sequence[str]:
@@ -52,9 +57,8 @@ class ChannelSnapshotReader(RelationalReader):
         )
 
     def close(self) -> None:
-        """End the channel's snapshot."""
+        """Leave the channel's snapshot to the next table, or end it."""
         if self._channel is not None:
             self._channel_ended = True
-            with contextlib.suppress(Exception):
-                self._channel.close()
+            self.database.keep_or_close(_KIND, self._channel)
             self._channel = None

@@ -12,12 +12,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_flinkx.exceptions import DataError, FlinkXError, JobInvalidError
+from airflow_provider_flinkx.plugins.kept import KeptConnections
 from airflow_provider_flinkx.plugins.relational.jdbc import Address, address_of, connection_of
 from airflow_provider_flinkx.plugins.relational.names import split_table_name
 from airflow_provider_flinkx.plugins.relational.tables import Tables
 
 #: Seconds for all servers of an address together. With the start of Flink a refusal comes within fifteen.
 CONNECT_SECONDS = 7
+#: Seconds for which a connection may have waited for a question: servers and firewalls end those that rest.
+_MOST_REST = 10
+_QUESTIONS = "questions"
 
 
 class Database(abc.ABC):
@@ -31,6 +35,7 @@ class Database(abc.ABC):
         long_integer: column type for whole numbers of 64 bits.
         table_options: what follows the columns of a CREATE TABLE of ours.
         tables_class: how tables are described and made; None where that is not known.
+        kept: see `RunContext.kept`.
     """
 
     product: ClassVar[str]
@@ -41,6 +46,7 @@ class Database(abc.ABC):
     tables_class: ClassVar[type[Tables] | None] = None
     schemes: ClassVar[Collection[str]]
     default_port: ClassVar[int]
+    kept: KeptConnections | None = None
 
     def __init__(self, parameter: Mapping[str, Any], timezone: str) -> None:
         self.address = self.read_address(parameter)
@@ -150,6 +156,31 @@ class Database(abc.ABC):
         """
         connection = self.connect()
         try:
+            with self._transaction(connection, doing) as cursor:
+                yield cursor
+        finally:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    @contextlib.contextmanager
+    def asking(self, doing: str) -> Iterator[Any]:
+        """`planning` by a connection that may have answered before, for questions that leave nothing in its session."""
+        connection = self.take_kept(_QUESTIONS, most_seconds=_MOST_REST) or self.connect()
+        is_over = False
+        try:
+            with self._transaction(connection, doing) as cursor:
+                yield cursor
+            is_over = True
+        finally:
+            if is_over:
+                self.keep_or_close(_QUESTIONS, connection)
+            else:
+                with contextlib.suppress(Exception):
+                    connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: Any, doing: str) -> Iterator[Any]:
+        try:
             with contextlib.closing(connection.cursor()) as cursor:
                 yield cursor
             connection.commit()
@@ -157,7 +188,21 @@ class Database(abc.ABC):
             raise
         except Exception as error:
             raise self.failure(error, doing) from error
-        finally:
+
+    @property
+    def login(self) -> tuple[Any, ...]:
+        """What is alike for connections that are alike."""
+        return type(self), self.address, self.session, self._parameter.get("properties"), self.timezone
+
+    def take_kept(self, kind: str, *, most_seconds: float | None = None) -> Any | None:
+        """A connection that waits, see `KeptConnections.take`."""
+        return self.kept.take(self.login, kind, most_seconds=most_seconds) if self.kept is not None else None
+
+    def keep_or_close(self, kind: str, connection: Any) -> None:
+        """Let a connection wait for the next table, or close it where none are kept."""
+        if self.kept is not None:
+            self.kept.keep(self.login, kind, connection)
+        else:
             with contextlib.suppress(Exception):
                 connection.close()
 

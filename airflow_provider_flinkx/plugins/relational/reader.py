@@ -67,9 +67,11 @@ class RelationalReader(Reader):
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         super().__init__(parameter, columns, context)
         self.database = self.database_class(parameter, context.timezone)
+        self.database.kept = context.kept
         self._described: tuple[SourceColumn, ...] | None = None
         self._location: Mapping[str, str] = {}
         self._hold: Callable[[], None] | None = None
+        self._begun_snapshot = ""
         #: Name of the snapshot that the split at hand is read from; empty without `consistent`.
         self.snapshot = ""
 
@@ -92,7 +94,7 @@ class RelationalReader(Reader):
 
     def splits(self) -> Sequence[Split]:
         """Ranges of a key, or whatever the database can cut evenly and re-read; one split when it pays not."""
-        with self.database.planning(f"plan the reading of {self.source_label}") as cursor:
+        with self.database.asking(f"plan the reading of {self.source_label}") as cursor:
             snapshot = self._begin_snapshot(cursor)
             bounds = self._bounds(cursor)
             conditions = self._split_conditions(cursor, bounds.conditions)
@@ -142,7 +144,7 @@ class RelationalReader(Reader):
             raise JobInvalidError([f"connection[0].table: {pattern!r} has a pattern in the name of its schema"])
         place = [stored(part) for part in schema]
         given = connection_of(self.parameter).get("schema")
-        with self.database.planning(f"list the tables of {pattern}") as cursor:
+        with self.database.asking(f"list the tables of {pattern}") as cursor:
             there = self.database.list_tables(cursor, place or ([stored(given)] if given else []))
         names = matching(last, (name for name in there if name.lower() != LEDGER_TABLE), stored=stored)
         if not names:
@@ -157,7 +159,7 @@ class RelationalReader(Reader):
         columns = super().table_columns()
         if not self.is_table or self.database.tables_class is None:
             return columns
-        with self.database.planning(f"describe {self.source_label}") as cursor:
+        with self.database.asking(f"describe {self.source_label}") as cursor:
             found = {column.name: column for column in self.database.tables.describe(cursor)}
         selected = iter(self.selected)
         for place, column in enumerate(columns):
@@ -177,6 +179,11 @@ class RelationalReader(Reader):
         hold, self._hold = self._hold, None
         return hold
 
+    def join_snapshot(self, other: Reader) -> None:
+        """Take over the name of its snapshot."""
+        if isinstance(other, RelationalReader) and other.database.login == self.database.login:
+            self._begun_snapshot = other._begun_snapshot
+
     def hold_snapshot(self, cursor: Any) -> tuple[str, Callable[[], None] | None]:
         """Begin the snapshot that all splits are read from, in databases whose schema has `consistent`.
 
@@ -185,6 +192,15 @@ class RelationalReader(Reader):
 
         Returns:
             What readers of splits find it by, and how to end it.
+        """
+        raise NotImplementedError
+
+    def join_held_snapshot(self, cursor: Any, name: str) -> None:
+        """Plan the reading of another table in a snapshot that is held.
+
+        Args:
+            cursor: as that of `hold_snapshot`.
+            name: what `hold_snapshot` gave.
         """
         raise NotImplementedError
 
@@ -252,7 +268,7 @@ class RelationalReader(Reader):
         """
         if self._described is None:
             names = [column.name for column in self.columns if column.name is not None] if self.columns else None
-            with self.database.planning(f"read {self.source_label}") as cursor:
+            with self.database.asking(f"read {self.source_label}") as cursor:
                 self._described = tuple(self.describe(cursor, names))
         return self._described
 
@@ -331,9 +347,12 @@ class RelationalReader(Reader):
     def _begin_snapshot(self, cursor: Any) -> Mapping[str, str]:
         if not self.parameter.get("consistent"):
             return {}
-        name, self._hold = self.hold_snapshot(cursor)
+        if self._begun_snapshot:
+            self.join_held_snapshot(cursor, self._begun_snapshot)
+        else:
+            self._begun_snapshot, self._hold = self.hold_snapshot(cursor)
         # Names may come again when a server was started anew; attempts never do.
-        return {"snapshot": f"{name}@{self.context.attempt}"}
+        return {"snapshot": f"{self._begun_snapshot}@{self.context.attempt}"}
 
     def _bounds(self, cursor: Any) -> Bounds:
         if self.parameter.get("increColumn") in (None, ""):

@@ -65,6 +65,7 @@ class RelationalWriter(Writer):
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         super().__init__(parameter, columns, context)
         self.database = self.database_class(parameter, context.timezone)
+        self.database.kept = context.kept
         self.mode = str(parameter.get("writeMode") or "insert").lower()
         if self.mode not in WRITE_MODES:
             raise JobInvalidError([f"writeMode: {self.mode!r} is none of {', '.join(WRITE_MODES)}"])
@@ -124,7 +125,7 @@ class RelationalWriter(Writer):
 
     def row_count(self) -> int:
         """Count the table's rows."""
-        with self.database.planning(f"count the rows of table {self.database.table_label}") as cursor:
+        with self.database.asking(f"count the rows of table {self.database.table_label}") as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.database.table}")  # noqa: S608  # a quoted name
             return int(cursor.fetchone()[0])
 
@@ -136,7 +137,7 @@ class RelationalWriter(Writer):
 
     def resume(self, schema: pa.Schema) -> None:
         """Look at the table; raises what `prepare` raises about it."""
-        with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+        with self.database.asking(f"look at table {self.database.table_label}") as cursor:
             self.check(cursor, schema)
 
     def finish(self, report: Mapping[str, Any] | None = None) -> None:

@@ -80,7 +80,7 @@ class SQLServerWriter(RelationalWriter):
     def open(self, split: Split, schema: pa.Schema) -> SQLServerSplitWriter:
         """Begin a transaction for a split."""
         if not self._columns:
-            with self.database.planning(f"look at table {self.database.table_label}") as cursor:
+            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
         if self._rows is None:
             self._rows = self._connect()

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from airflow_provider_flinkx.exceptions import DataError, JobFailedError, NotFou
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import RunContext
+from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL
 from airflow_provider_flinkx.plugins.registry import schema_of
 from airflow_provider_flinkx.plugins.relational.writer import RelationalSplitWriter
 from tests.integration.relational.moving import DATABASES, reader
@@ -230,6 +231,37 @@ def test_one_table_of_one_server_is_an_ordinary_job(mariadb: Database, postgres:
     report, _ = run_job(new_try(read, endpoint(target, "writer", ["shop"], createTable=True)))
     assert rows_of(target, "shop") == [(20, "x"), (25, None)]
     assert "tables" not in report
+
+
+@pytest.mark.parametrize("verify", [None, "checksum"])
+def test_more_tables_need_no_more_connections(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch, verify: str | None
+) -> None:
+    logins = {number: _logins(postgres, number, monkeypatch, verify) for number in (2, 9)}
+    assert logins[9] == logins[2]
+
+
+def _logins(server: Database, tables: int, monkeypatch: pytest.MonkeyPatch, verify: str | None) -> int:
+    """How often a job of so many tables has connected."""
+    source, target = server.fresh_database(), server.fresh_database()
+    for number in range(tables):
+        source.execute(f"create table t{number} (id bigint primary key)", f"insert into t{number} values ({number})")
+    logins: list[str] = []
+
+    def counted(login: Callable[[PostgreSQL], Any]) -> Callable[[PostgreSQL], Any]:
+        def connect(self: PostgreSQL) -> Any:
+            logins.append(str(self))
+            return login(self)
+
+        return connect
+
+    with monkeypatch.context() as patch:
+        for name in ("connect", "connect_rows"):
+            patch.setattr(PostgreSQL, name, counted(getattr(PostgreSQL, name)))
+        writer = endpoint(target, "writer", ["{table}"], createTable=True)
+        report, _ = run_job(new_try(endpoint(source, "reader", ["t*"]), writer, verify=verify))
+    assert report["numWrite"] == tables
+    return len(logins)
 
 
 def _fail_in_table(patch: pytest.MonkeyPatch, run: Run, table: str, turn: int = 1) -> None:

@@ -514,7 +514,6 @@ def test_the_target_of_a_table(template: str, name: str, target: str) -> None:
             {"incremental": {"column": "id", "state": "target"}}, POSTGRESQL_WRITER,
             "reader.parameter.incremental: is for one table",
         ),
-        ({"consistent": True}, POSTGRESQL_WRITER, "reader.parameter.consistent: is for one table"),
         (
             {"customSql": "select 1"}, with_parameter(HDFS_WRITER, path="/out/{table}"),
             "writer.parameter.path: {table} stands for the table that is read",

@@ -373,6 +373,16 @@ def test_all_splits_are_read_as_of_one_scn(double: Any) -> None:
         assert other.location() == {"snapshot": "4711@a"}
 
 
+def test_another_table_is_read_as_of_the_same_scn(double: Any) -> None:
+    double({**SCN, **SMALL})
+    first, other = reader(consistent=True), reader(consistent=True, table="app.other")
+    first.splits()
+    double({"DBMS_FLASHBACK": [("4999",)], **SMALL, PLACE: [("APP", "OTHER")]})
+    other.join_snapshot(first)
+    (split,) = other.splits()
+    assert split.spec["location"] == {"snapshot": "4711@a"}
+
+
 def test_the_tables_of_a_query_are_seen_by_a_session_that_went_back(double: Any) -> None:
     made = double({**SCN, **SMALL})
     source = reader(("id",), table=None, consistent=True, customSql="select * from t")
