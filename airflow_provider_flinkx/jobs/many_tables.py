@@ -63,7 +63,7 @@ def target_of(content: Content) -> str:
         if names:
             return str(names if isinstance(names, str) else names[0])
     if "path" in parameter:
-        return posixpath.join(str(parameter["path"]), str(parameter.get("fileName") or ""))
+        return posixpath.join(str(parameter["path"]), str(parameter.get("fileName") or "")).rstrip("/") or "/"
     return content.writer.name
 
 

@@ -411,6 +411,7 @@ class Report:
         self._before: Sequence[Mapping[str, Any]] = ()
         self._written = WrittenRows()
         self._tables: Sequence[SourceTable] = ()
+        self._early: list[Mapping[str, Any]] = []
         self._started = time.monotonic()
 
     def add(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -424,21 +425,29 @@ class Report:
             self.finished = True
             return dict(message["report"])
         if kind == "plan":
-            self._planned = True
-            self._raise_total(message["splits"])
-            self._ledger = message["ledger"]
-            self._before = message["before"]
-            self._begin_tables(message["tables"])
-            self.run = self.run.in_range(message["range"])
-            self.sum.warnings += message["warnings"]
+            self._begin(message)
+            for answer in self._early:
+                self._add_answer(answer)
         elif kind == "round":
             self._raise_total(message["splits"])
             self.is_open = self.is_open and not message["last"]
+        elif not self._planned and "report" in message:
+            # The plan comes by way of one channel, and may be overtaken by the answers of another.
+            self._early.append(message)
         else:
             self._add_answer(message)
         if self._is_complete():
             return self._end()
         return None
+
+    def _begin(self, plan: Mapping[str, Any]) -> None:
+        self._planned = True
+        self._raise_total(plan["splits"])
+        self._ledger = plan["ledger"]
+        self._before = plan["before"]
+        self._begin_tables(plan["tables"])
+        self.run = self.run.in_range(plan["range"])
+        self.sum.warnings += plan["warnings"]
 
     def _raise_total(self, splits: int) -> None:
         """Rounds may overtake one another on their way through the channels."""

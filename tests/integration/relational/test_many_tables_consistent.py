@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flinkx.clusters.session import SessionCluster
+from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline.planning import plan
 from airflow_provider_flinkx.pipeline.report import Counters
@@ -21,6 +23,7 @@ from airflow_provider_flinkx.pipeline.steps import Report, Run, Sync, shared_sta
 from airflow_provider_flinkx.plugins.base import RunContext, Split
 from airflow_provider_flinkx.plugins.registry import schema_of
 from airflow_provider_flinkx.plugins.relational.reader import RelationalReader
+from tests.flink_cluster import FlinkCluster
 from tests.running import run_job
 from tests.servers import Database, MariadbDatabase, SQLServerDatabase
 
@@ -62,7 +65,7 @@ class Moving:
             for (number,) in self.database.query(f"select id from {name}")
         )
 
-    def run(self, *, channels: int = 1, consistent: bool = True) -> Run:
+    def document(self, *, channels: int, consistent: bool = True) -> dict[str, Any]:
         login = {"username": self.database.user, "password": self.database.password, "column": ["*"]}
         url, scheme = self.database.jdbc_url, self.database.jdbc_scheme
         reading = {"connection": [{"jdbcUrl": [url], "table": ["source_*"]}], "consistent": consistent}
@@ -71,8 +74,10 @@ class Moving:
             "reader": {"name": f"{scheme}reader", "parameter": {**login, **reading}},
             "writer": {"name": f"{scheme}writer", "parameter": {**login, **writing}},
         }
-        document = {"job": {"setting": {"speed": {"channel": channels}}, "content": [content]}}
-        job = validate(document, schema_of=schema_of).job
+        return {"job": {"setting": {"speed": {"channel": channels}}, "content": [content]}}
+
+    def run(self, *, channels: int = 1, consistent: bool = True) -> Run:
+        job = validate(self.document(channels=channels, consistent=consistent), schema_of=schema_of).job
         return Run(job, RunContext("a-run", uuid.uuid4().hex[:12], channels=channels))
 
     @contextmanager
@@ -160,6 +165,17 @@ def test_rows_move_all_the_time(tables: Moving) -> None:
         run_job(tables.run())
         assert tables.read() == list(range(ROWS))
     assert tables.moves
+
+
+def test_all_workers_of_a_cluster_share_the_snapshot(postgres: Database, flink_cluster: FlinkCluster) -> None:
+    tables = Moving(postgres)
+    cluster = SessionCluster(ClusterSettings(mode="standalone", rest_addresses=flink_cluster.rest_addresses))
+    with tables.moving():
+        started = cluster.start(tables.document(channels=4), job_key=f"consistent-{uuid.uuid4().hex[:8]}")
+        cluster.wait(started.job_id)
+        assert tables.read() == list(range(ROWS))
+    report = cluster.result(started.job_id)
+    assert [each["snapshot"] for each in report["tables"]] == [report["tables"][0]["snapshot"]] * 2
 
 
 def test_a_snapshot_that_ended_between_two_tables_fails_the_job(

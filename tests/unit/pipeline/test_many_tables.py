@@ -14,6 +14,9 @@ import pytest
 from airflow_provider_flinkx.exceptions import DataError, ErrorLimitExceededError, FlinkXError, JobInvalidError
 from airflow_provider_flinkx.jobs.model import ErrorLimit
 from airflow_provider_flinkx.pipeline.planning import plan
+from airflow_provider_flinkx.pipeline.report import Counters
+from airflow_provider_flinkx.pipeline.steps import Report, Sync
+from airflow_provider_flinkx.plugins.base import Split
 from tests.running import run_job
 from tests.unit.pipeline.memory_plugin import MemoryRun, Store, memory_run
 
@@ -137,6 +140,30 @@ def test_the_next_try_goes_on_with_the_tables_of_the_first(trouble: dict[str, An
     assert [call for call in store.calls if call.startswith("resume")] == (["resume ods_c"] if broken else [])
     taken, _ = run_job(new_try(store, ["*"], verify=True, take_finished=True))
     assert taken == report
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_answers_may_overtake_the_plan(broken: bool) -> None:
+    """With several channels the plan comes by way of one of them."""
+    store = Store(sources=SOURCES, fail_writing_split=2 if broken else None)
+    run = replace(new_try(store, ["*"], verify=True), one_process=False)
+    first, *splits = plan(run)
+    sync, report, result = Sync(run, Counters().add), Report(run), None
+    for message in splits[:3]:
+        answer = sync.split(Split(**message["split"]), table=message["table"])
+        assert report.add(answer) is None
+    if broken:
+        with pytest.raises(FlinkXError, match="target broke") as caught:
+            report.add(first)
+        assert caught.value.report is not None
+        assert [each[2] for each in figures(caught.value.report)] == ["WRITTEN", "FAILED", "UNFINISHED"]
+        return
+    report.add(first)
+    for message in splits[3:]:
+        result = report.add(sync.split(Split(**message["split"]), table=message["table"]))
+    assert result is not None
+    assert [each[3:5] for each in figures(result)] == [(3, 3), (3, 3), (4, 4)]
+    assert result["verify"]["equal"]
 
 
 def test_rows_that_are_lost_fail_the_job_and_the_table() -> None:
