@@ -22,11 +22,13 @@ from typing import Any
 import yaml
 
 from tests.daemons import Daemon, java
-from tests.servers import LOCALHOST, ServerMissingError, free_port
+from tests.servers import LOCALHOST, ServerMissingError, await_condition, free_port
 
 _ENTRYPOINT = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _ZOOKEEPER = "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server.ZooKeeperServerMain"
+#: What a TaskManager logs seconds before it ends by itself.
+_IS_ENDING = "Fatal error occurred while executing the TaskManager"
 _GRANTED = "DefaultDispatcherRunner was granted leadership"
 #: In megabytes. A TaskManager's process stays under 1 GB with all of them full.
 _JOB_MANAGER_HEAP, _TASK_MANAGER_HEAP, _ZOOKEEPER_HEAP = 320, 256, 64
@@ -88,16 +90,24 @@ class FlinkCluster:
 
     def repair(self) -> None:
         """Start what a test killed, or what is ending by itself, and wait until the cluster is as new."""
-        for daemon in self._ended():
-            self.start_again(daemon)
+        self._start_ended()
         try:
             self.await_ready()
         except RuntimeError as error:
-            # A TaskManager that has met a fatal error takes seconds to end. Once more, not for ever.
+            # One that has met a fatal error meanwhile. Once more, not for ever.
             warnings.warn(str(error), stacklevel=2)
-            for daemon in self._ended():
-                self.start_again(daemon)
+            self._start_ended()
             self.await_ready()
+
+    def _start_ended(self) -> None:
+        await_condition(lambda: not any(map(self._is_ending, self.task_managers)), 60, "the end of what is ending")
+        for daemon in self._ended():
+            self.start_again(daemon)
+
+    def _is_ending(self, daemon: Daemon) -> bool:
+        """Whether it lives, but not for long: its job succeeds or fails meanwhile, and the next one is lost with it."""
+        log = self.log_folder / f"{daemon.name}.log"
+        return daemon.process.running and log.exists() and _IS_ENDING in log.read_text(errors="replace")
 
     def _ended(self) -> list[Daemon]:
         return [daemon for daemon in (*self.job_managers, *self.task_managers) if not daemon.process.running]
