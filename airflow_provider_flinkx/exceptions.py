@@ -70,6 +70,10 @@ class NotFoundError(DataError):
     """A table, column, file or directory is not there."""
 
 
+class RanAgainError(FlinkXError):
+    """Flink ran the job again by itself, into a target without a ledger: rows may be there twice."""
+
+
 class ErrorLimitExceededError(FlinkXError):
     """More rows were rejected than `setting.errorLimit` allows."""
 

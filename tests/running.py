@@ -23,7 +23,7 @@ def run_job(run: Run) -> tuple[dict[str, Any], Counters]:
             for message in rounds.messages():
                 wire = json.loads(json.dumps(message))
                 if wire["kind"] == "split":
-                    arguments = {name: wire[name] for name in ("ledger", "range", "table")}
+                    arguments = {name: wire[name] for name in ("ledger", "context", "table")}
                     wire = sync.split(Split(**wire["split"]), **arguments)
                 result = report.add(json.loads(json.dumps(wire))) or result
     finally:

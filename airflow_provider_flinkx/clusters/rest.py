@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 ENDED = ("FINISHED", "FAILED", "CANCELED")
 _SYNC_COUNTERS = ("numRead", "numWrite", "nErrors", "byteRead", "byteWrite", "splitsDone")
 _TIMEOUT = 5.0
-_UPLOAD_TIMEOUT = 120.0
+UPLOAD_SECONDS = 120.0
 _SIGNAL_SECONDS = 1.0
 
 
@@ -162,6 +162,10 @@ class FlinkRest:
         """The settings that the JobManager was started with."""
         return {setting["key"]: setting["value"] for setting in await self.get("/jobmanager/config")}
 
+    async def parameters(self, job_id: str) -> dict[str, str]:
+        """What the job's graph says of itself."""
+        return dict((await self.get(f"/jobs/{job_id}/config"))["execution-config"]["user-config"])
+
     async def submit(self, compiled: CompiledJob) -> None:
         """Upload a job and start it."""
         body = {
@@ -177,7 +181,7 @@ class FlinkRest:
             for number, path in enumerate(paths):
                 content = stack.enter_context(path.open("rb"))
                 files.append((f"file_{number}", (path.name, content, "application/octet-stream")))
-            await self._request("POST", "/jobs", files=files, timeout=_UPLOAD_TIMEOUT)
+            await self._request("POST", "/jobs", files=files, timeout=UPLOAD_SECONDS)
 
     async def progress(self, job_id: str) -> dict[str, int]:
         """Counters of a running job, summed over its channels: rows, bytes, splits."""

@@ -18,7 +18,14 @@ from typing import Any, TypeVar
 from airflow_provider_flinkx import exceptions
 from airflow_provider_flinkx.clusters.driver_process import DriverProcess, Progress
 from airflow_provider_flinkx.clusters.flink_configuration import read_flink_configuration, rest_addresses
-from airflow_provider_flinkx.clusters.rest import ClusterOverview, CompiledJob, FlinkJob, FlinkRest, run_coroutine
+from airflow_provider_flinkx.clusters.rest import (
+    UPLOAD_SECONDS,
+    ClusterOverview,
+    CompiledJob,
+    FlinkJob,
+    FlinkRest,
+    run_coroutine,
+)
 from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.clusters.watch import JobWatch
 from airflow_provider_flinkx.clusters.yarn import find_session
@@ -26,10 +33,13 @@ from airflow_provider_flinkx.pipeline import failure, marks
 
 POLL_SECONDS = 2.0
 #: Warning in the report.
-RAN_AGAIN = (
-    "another Flink JobManager took over while the job ran, and ran it again from its beginning; without a ledger "
-    "(setting.exactlyOnce) the rows that were written before are there twice, unless preSql or a key removed them"
+RAN_AGAIN = "another Flink JobManager took over while the job ran, and ran it again from its beginning"
+_TWICE = (
+    f"{RAN_AGAIN}: rows that were written before are there twice, because the target keeps no ledger "
+    "(setting.exactlyOnce), unless preSql or a key removed them. Look at the target, then run the job anew"
 )
+#: By how much the clocks of the client and the cluster may differ.
+_CLOCK_SECONDS = 60.0
 _STALE_SECONDS = 15
 Result = TypeVar("Result")
 Question = Callable[[FlinkRest], Awaitable[Result]]
@@ -42,7 +52,7 @@ class StartedJob:
     Args:
         job_id: Flink's id.
         attached: whether it was there already.
-        began: when Flink began it, by Flink's clock in milliseconds since 1970; None: not known.
+        began: when Flink began it first, by Flink's clock in milliseconds since 1970; None: not known.
     """
 
     job_id: str
@@ -133,7 +143,7 @@ class SessionCluster:
         if found is not None and (found.is_alive or (take_finished and found.state == "FINISHED")):
             self._job_id = found.job_id
             self._log(f"Attached to the Flink job {found.job_id}, which is {found.state}.")
-            return StartedJob(found.job_id, attached=True, began=found.started)
+            return StartedJob(found.job_id, attached=True, began=self._first_began(found))
         if found is not None and not found.has_ended:
             self._log(f"The Flink job {found.job_id} of an earlier try is {found.state}; waiting for its end.")
             self.wait(found.job_id)
@@ -145,6 +155,12 @@ class SessionCluster:
         with contextlib.suppress(exceptions.JobLostError):
             return run_coroutine(self._reachable(lambda rest: rest.job(job_id))).started
         return None
+
+    def _first_began(self, found: FlinkJob) -> int:
+        """When Flink began a job that another caller has submitted: not later than that one would have waited."""
+        told = run_coroutine(self._reachable(lambda rest: rest.parameters(found.job_id)))
+        waits = self.settings.reconnect_timeout + UPLOAD_SECONDS + _CLOCK_SECONDS
+        return min(found.started, int(told.get(marks.COMPILED, found.started)) + round(1000 * waits))
 
     async def follow(self, job_id: str, on_progress: Progress | None = None, interval: float = POLL_SECONDS) -> None:
         """Wait until a job has ended, whatever its end.
@@ -185,10 +201,10 @@ class SessionCluster:
 
         Args:
             job_id: Flink's id.
-            began: see `StartedJob`. The report warns of a job that began again since, which only another JobManager
-                makes it do.
+            began: see `StartedJob`. Only another JobManager makes a job begin again.
 
         Raises:
+            RanAgainError: it began again, and its rows may be there twice; with the report.
             FlinkXError: when it did not finish: what ended it, with the report as far as there is one.
         """
         return run_coroutine(self._reachable(lambda rest: self._result(rest, job_id, began)))
@@ -287,7 +303,7 @@ class SessionCluster:
             report = marks.find("report", await _text(rest.result_text, job_id, "</flinkx-report>"))
             if report is None:
                 raise exceptions.JobFailedError(f"the Flink job {job_id} has finished, but left no report")
-            return self._complete(report, job, began)
+            return _each_row_once(self._complete(report, job, began))
         if job.state == "CANCELED":
             raise exceptions.JobCancelledError("the job was cancelled")
         error = failure.decode(await _text(rest.failure_text, job_id, "\n"))
@@ -350,6 +366,8 @@ class SessionCluster:
                     raise exceptions.JobCancelledError("the job was cancelled")
                 # While the driver lives: if we die now, it removes the files, which hold passwords.
                 self._upload(compiled)
+        if self._cancelled:  # while it was on its way, when there was no job yet to be cancelled
+            run_coroutine(self.cancel_job(compiled.job_id))
         self._log(f"Flink job {compiled.job_id}: {self.job_url(compiled.job_id)}")
         return compiled.job_id
 
@@ -407,6 +425,20 @@ def _locate_on_yarn(settings: ClusterSettings) -> Located:
     has_tls = settings.flink.get("security.ssl.rest.enabled") == "true"
     address = session.rest_address.replace("http:", "https:") if has_tls else session.rest_address
     return Located(FlinkRest([address], settings.tls), session.tracking_url, session.application_id)
+
+
+def _each_row_once(report: dict[str, Any]) -> dict[str, Any]:
+    """The report of a job whose rows are not there twice.
+
+    Raises:
+        RanAgainError: they may be.
+    """
+    # A report that an earlier version has left in a ledger does not say it.
+    if RAN_AGAIN not in report["warnings"] or report.get("eachRowOnce", True):
+        return report
+    error = exceptions.RanAgainError(_TWICE)
+    error.report = {**report, "state": "FAILED"}
+    raise error
 
 
 async def _text(ask: Callable[[str], Awaitable[str]], job_id: str, mark: str) -> str:

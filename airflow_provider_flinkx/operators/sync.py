@@ -16,6 +16,7 @@ from airflow_provider_flinkx.exceptions import (
     FlinkXError,
     JobFileError,
     LocationMovedError,
+    RanAgainError,
     VersionMismatchError,
     from_json,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_flinkx.compat import Context
 
 #: Errors that trying again does not mend.
-FINAL_ERRORS = (JobFileError, ErrorLimitExceededError, LocationMovedError, VersionMismatchError)
+FINAL_ERRORS = (JobFileError, ErrorLimitExceededError, LocationMovedError, RanAgainError, VersionMismatchError)
 #: Parts of the report that are XComs of their own.
 SEPARATE_XCOMS = ("error_limit", "dirty_data")
 #: A job that ends within this many seconds is waited for in the worker.

@@ -71,7 +71,7 @@ class SyncFunction(FlatMapFunction):  # type: ignore[misc]
         message = json.loads(value)
         if message["kind"] == "split":
             assert self._sync is not None
-            arguments = {name: message[name] for name in ("ledger", "range", "table")}
+            arguments = {name: message[name] for name in ("ledger", "context", "table")}
             message = self._sync.split(Split(**message["split"]), **arguments)
             if message["kind"] == "done":
                 self._splits_done.inc()

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+#: Name of a graph's parameter: when it was compiled, by the client's clock in milliseconds since 1970.
+COMPILED = "flinkx.compiled"
 Kind = Literal["error", "report"]
 
 

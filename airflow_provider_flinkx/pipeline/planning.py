@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
@@ -19,13 +20,14 @@ from airflow_provider_flinkx.plugins.base import KeptRun, Ledger, Reader, Writer
 
 def plan(run: Run) -> Iterator[Message]:
     """Prepare the target and cut the source into splits, or go on where an earlier try of the run stopped."""
+    run = run.within({"execution": uuid.uuid4().hex[:8]})
     try:
         with run.keeping_connections() as run, contextlib.closing(run.reader()) as reader:
             schema = pa.schema([]) if run.reads_many else reader.schema
             with contextlib.closing(run.writer(schema)) as writer:
                 messages = list(_planned(run, reader, writer))
     except Exception as error:
-        yield {"kind": "failed", "error": exceptions.to_json(error)}
+        yield {"kind": "failed", "error": exceptions.to_json(error), "context": {"execution": run.context.execution}}
         return
     yield from messages
 
@@ -36,7 +38,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
     place = ranges.enter(run, reader, ledger) if ledger is not None else None
     if place is not None:
         writer.context = replace(writer.context, range=place)
-        run, ledger = run.in_range(place), writer.ledger()
+        run, ledger = run.within({"range": place}), writer.ledger()
     kept = _kept(run, reader, ledger, writer, warnings) if ledger is not None else None
     if kept is None:
         kept = _begun(run, reader, writer, ledger)
@@ -52,7 +54,7 @@ def _planned(run: Run, reader: Reader, writer: Writer) -> Iterator[Message]:
         yield {"kind": "finished", "report": {name: part for name, part in kept.report.items() if name != ATTEMPT}}
         return
     warnings += reader.remarks()
-    common = {"ledger": ledger is not None, "range": place}
+    common = {"ledger": ledger is not None, "context": {"range": place, "execution": run.context.execution}}
     tables = [{"table": asdict(table), "splits": count} for table, count in table_plans.splits_of(kept)]
     plan = {"kind": "plan", "splits": len(kept.splits), "before": list(kept.before), "tables": tables}
     location = kept.splits[-1].spec.get("location", {}) if kept.splits else {}

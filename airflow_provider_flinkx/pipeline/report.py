@@ -217,7 +217,8 @@ class JobReport:
     """The running sum over splits, in the report step; `to_json` is the report of design.md, "XCom".
 
     `located` are the indexes of the first and the last split that have told a location. `tables` are those of a job
-    that reads many. `published` is whether what was committed is in the target.
+    that reads many. `published` is whether what was committed is in the target, `each_row_once` whether it is there
+    once even when Flink runs the job again by itself.
     """
 
     job: Job
@@ -233,6 +234,7 @@ class JobReport:
     verification: dict[str, Any] | None = None
     tables: list[TableReport] = field(default_factory=list)
     published: bool = True
+    each_row_once: bool = False
 
     def add(self, split: SplitReport, *, committed: bool) -> None:
         """Add a split; only a committed one counts as done."""
@@ -289,6 +291,7 @@ class JobReport:
             **self.location,
             "timezone": self.job.setting.timezone,
             "warnings": self.warnings,
+            "eachRowOnce": self.each_row_once,
             **({} if self.verification is None else {"verify": self.verification}),
             **({"tables": self._tables(finished=state == "FINISHED")} if self.tables else {}),
             "contents": [content],

@@ -64,7 +64,7 @@ class Rounds:
         self.polling = Polling.of(run)
         self._splits = 0
         self._end = ""
-        self._ledger = False
+        self._common: Message = {}
         self._reader: Reader | None = None
         self._started = 0.0
         self._is_over = False
@@ -88,7 +88,7 @@ class Rounds:
         if splits or is_last:
             yield {"kind": "round", "splits": self._splits, "last": is_last}
         for split in splits:
-            yield {"kind": "split", "split": asdict(split), "ledger": self._ledger, "range": None, "table": None}
+            yield {"kind": "split", "split": asdict(split), **self._common, "table": None}
 
     def close(self) -> None:
         """Release connections."""
@@ -101,7 +101,8 @@ class Rounds:
         for message in plan(self.run):
             if message["kind"] == "plan" and self.polling is not None:
                 self._is_over = False
-                self._splits, self._ledger = message["splits"], message["ledger"]
+                self._splits = message["splits"]
+                self._common = {name: message[name] for name in ("ledger", "context")}
                 self._end = message["location"].get("endLocation", "")
             yield message
 
@@ -129,7 +130,7 @@ class Rounds:
         if location["endLocation"] == location["startLocation"]:
             return ()
         splits = [replace(split, index=self._splits + split.index) for split in found]
-        if self._ledger:
+        if self._common["ledger"]:
             splits = self._kept(splits)
         self._end = splits[-1].spec["location"]["endLocation"]
         return splits

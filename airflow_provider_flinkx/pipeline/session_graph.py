@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyflink
 from py4j.java_gateway import get_field
 from pyflink.datastream import StreamExecutionEnvironment
 
-from airflow_provider_flinkx.pipeline import java_process
+from airflow_provider_flinkx.pipeline import java_process, marks
 from airflow_provider_flinkx.pipeline.graph import build
 from airflow_provider_flinkx.pipeline.local_environment import configuration
 from airflow_provider_flinkx.pipeline.steps import Run
@@ -33,6 +34,9 @@ def compile_job(run: Run, settings: Mapping[str, str], folder: Path, *, brings_j
     environment = StreamExecutionEnvironment(
         java.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment(options._j_configuration)
     )
+    execution = environment.get_config()
+    compiled = {marks.COMPILED: str(round(1000 * time.time()))}
+    execution.set_global_job_parameters({**execution.get_global_job_parameters(), **compiled})
     # The collecting sink keeps the report in the job's accumulators, from where REST gives it.
     build(environment, run)._j_data_stream.collectAsync()
     stream_graph = environment._generate_stream_graph(clear_transformations=True, job_name=run.context.job_key)

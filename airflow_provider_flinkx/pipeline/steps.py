@@ -2,19 +2,20 @@
 
 Steps talk in messages, plain dicts with a `kind`:
 
-    plan     {splits: total, ledger, range, warnings,   plan -> (through sync) -> report; before: what each target held
+    plan     {splits: total, ledger, context, warnings, plan -> (through sync) -> report; before: what each target held
               before, tables, location}                 before the first split, where the job wants it verified;
                                                         location: of an incremental read;
                                                         tables: [{table, splits: number}] of a job that reads many
     round    {splits: total, last}                      plan -> report; a job that polls has planned more splits; last:
                                                         no other round follows
-    split    {split, ledger, range, table}              plan -> sync; ledger: whether the target keeps one;
-                                                        range: `RunContext.range`; table: the split's, of many, or null
+    split    {split, ledger, context, table}            plan -> sync; ledger: whether the target keeps one; context:
+                                                        what the plan adds to `RunContext`, range and execution;
+                                                        table: the split's, of many, or null
     done     {report}                                   plan, sync -> report: the split is in the target
     finished {report}                                   plan -> report: an earlier try has finished the run
     stopped  {report, early_end}                        sync -> report: rolled back, or not begun; early_end says
                                                         why the ratio of rejected rows ended the job, or is null
-    failed   {report, error}: exceptions.to_json    any -> report
+    failed   {report, error}: exceptions.to_json        any -> report; from the plan step context in place of report
 
 A failure is a message, not an exception: so the report step can add up what is in the target before it
 fails the Flink job, and the figures of a failed job are right too.
@@ -155,9 +156,9 @@ class Run:
         context = replace(self.context, tables=tuple(table.name for table in tables))
         return replace(self, job=replace(self.job, content=content), context=context)
 
-    def in_range(self, name: str | None) -> Run:
-        """This run, with the name that the plan has found for its rows."""
-        return self if name is None else replace(self, context=replace(self.context, range=name))
+    def within(self, context: Mapping[str, Any]) -> Run:
+        """This run, with what the plan adds to its context."""
+        return replace(self, context=replace(self.context, **context))
 
     def writer_class(self) -> type[Writer]:
         """The plugin's Writer."""
@@ -237,10 +238,15 @@ class Sync:
         self._sides: Sides | None = None
 
     def split(
-        self, split: Split, *, ledger: bool = False, range: str | None = None, table: Mapping[str, Any] | None = None
+        self,
+        split: Split,
+        *,
+        ledger: bool = False,
+        context: Mapping[str, Any] | None = None,
+        table: Mapping[str, Any] | None = None,
     ) -> Message:
         """Move one split, with an entry in the target's ledger if it keeps one, and say what became of it."""
-        self.run = self.run.in_range(range)
+        self.run = self.run.within(context or {})
         self._turn_to(SourceTable(**table) if table else None)
         report = SplitReport(split.index, table=split.table)
         if self.state.stopped:
@@ -424,6 +430,7 @@ class Report:
         if kind == "finished":
             self.finished = True
             return dict(message["report"])
+        self.run = self.run.within(message.get("context", {}))
         if kind == "plan":
             self._begin(message)
             for answer in self._early:
@@ -444,9 +451,9 @@ class Report:
         self._planned = True
         self._raise_total(plan["splits"])
         self._ledger = plan["ledger"]
+        self.sum.each_row_once = self._ledger or self.run.writer_class().runs_again
         self._before = plan["before"]
         self._begin_tables(plan["tables"])
-        self.run = self.run.in_range(plan["range"])
         self.sum.warnings += plan["warnings"]
 
     def _raise_total(self, splits: int) -> None:

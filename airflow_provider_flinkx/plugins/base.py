@@ -91,6 +91,8 @@ class RunContext:
         job_key: name of this run, stable over retries (dag, run and task); used in names of
             files and staging tables. Only letters, digits, `-`, `_`, `.`; at most 200 characters.
         attempt: unique per submission; for names that must not collide with a former try.
+        execution: unique per run of the plan step, which gives it: Flink may run a submission again by itself while
+            tasks of its first run still write. Empty where no plan has run.
         channels: `setting.speed.channel`.
         timezone: `setting.timezone`, IANA name; how values without a zone are understood.
         field_names: source column names, for rejected rows; filled by the pipeline from the
@@ -107,6 +109,7 @@ class RunContext:
 
     job_key: str
     attempt: str
+    execution: str = ""
     channels: int = 1
     timezone: str = "UTC"
     field_names: tuple[str, ...] = ()
@@ -358,6 +361,8 @@ class Writer(abc.ABC):
         published_by_finish: committed splits are invisible until `finish`, as with files; then a failed
             job has written nothing, and its report says so.
         keeps_ledger: whether `ledger`, `resume` and `SplitWriter.record` are there.
+        runs_again: whether each row is there once without a ledger too when Flink runs the same submission again by
+            itself, whatever the tasks of its first run have done, and may still do.
         empties_target: whether `prepare` removes the rows that are there, as the job asks.
         grows_by_rows: whether `row_count` and `written_columns` are there, and the target grows by each row that is
             written, and by nothing else.
@@ -367,6 +372,7 @@ class Writer(abc.ABC):
 
     published_by_finish: ClassVar[bool] = False
     keeps_ledger: ClassVar[bool] = False
+    runs_again: ClassVar[bool] = False
     empties_target: bool = False
     grows_by_rows: bool = False
     taken: Sequence[int] | None = None

@@ -1,12 +1,15 @@
 """How files of a job appear: written in a hidden directory, moved to their place when all are complete.
 
-The hidden directory `.flinkx-<job key>~<attempt>` lies in the target directory, so that moving is renaming; where each
-table of a job has a directory of its own, in the one that they are all below. A split is written in
+The hidden directory `.flinkx-<job key>~<attempt>~<execution>` lies in the target directory, so that moving is renaming;
+where each table of a job has a directory of its own, in the one that they are all below. A split is written in
 `<hidden>/new/<directory>/<split>.part` and committed by renaming that to `.../<split>`. Publication notes in
 `<hidden>/publication.json` what it is going to do, then moves replaced files into the hidden directory and new ones
 out of it, one directory after the other. Between the first and the last rename a reader may see a part of them: no
 file system renames many files in one step. One rename of the note ends it, for all directories. A publication that was
 broken off is undone by `abort`, or by the next attempt of the same job.
+
+Flink may run a submission again by itself while tasks of its first run still write. The second run removes the hidden
+directory of the first, which can write no more then; and files that the first has published are replaced by its own.
 """
 
 from __future__ import annotations
@@ -45,12 +48,12 @@ class _Moves(NamedTuple):
 
 
 class Publication:
-    """The files of one attempt of a job on their way to their directories.
+    """The files of one run of a job on their way to their directories.
 
     Args:
         location: file system, and the directory that all target directories are, or are below.
         directories: the target directories of all that is prepared, written or published here, as paths below it.
-        context: job key and attempt.
+        context: job key, attempt and execution.
     """
 
     def __init__(self, location: Location, directories: Sequence[str], context: RunContext) -> None:
@@ -58,12 +61,14 @@ class Publication:
         self._url = location.url
         self.target = location.path
         self._directories = directories
-        self._key = _short(context.job_key)
-        self._attempt = context.attempt
-        self._hidden = posixpath.join(self.target, f"{_HIDDEN_PREFIX}{self._key}{_SEPARATOR}{self._attempt}")
+        key = _short(context.job_key)
+        self._file_prefix = f"flinkx-{key}-{context.attempt}-"
+        self._of_key = f"{_HIDDEN_PREFIX}{key}{_SEPARATOR}"
+        self._of_run = f"{self._of_key}{context.attempt}{_SEPARATOR}{context.execution}"
+        self._hidden = posixpath.join(self.target, self._of_run)
 
     def prepare(self) -> None:
-        """Make the directories; remove what dead attempts of this job left, and nothing of other jobs.
+        """Make the directories; remove what other runs of this job left, and nothing of other jobs.
 
         Raises:
             DataError: a target is a file, or cannot be written.
@@ -71,9 +76,7 @@ class Publication:
         for directory in self._directories:
             self._make(self._target_of(directory))
         with errors(self._url, self.target):
-            for entry in self._list(self.target):
-                if entry.base_name.startswith(f"{_HIDDEN_PREFIX}{self._key}{_SEPARATOR}"):
-                    self._remove(entry.path)
+            self._remove_all(self._of_key)
             for directory in self._directories:
                 self._filesystem.create_dir(self._new(directory), recursive=True)
 
@@ -86,19 +89,25 @@ class Publication:
 
     def file_name(self, split: int, number: int, ending: str) -> str:
         """The name of file `number` of a split, such as `flinkx-<job key>-<attempt>-00002-000.parquet`."""
-        return f"flinkx-{self._key}-{self._attempt}-{split:05d}-{number:03d}{ending}"
+        return f"{self._file_prefix}{split:05d}-{number:03d}{ending}"
 
     def begin_split(self, split: int) -> str:
-        """An empty directory for the files of a split; what an earlier try of it wrote is removed."""
+        """An empty directory for the files of a split; what an earlier try of it wrote is removed.
+
+        Raises:
+            DataError: another run of the job has begun.
+        """
         directory = self._part(split)
         with errors(self._url, directory):
+            self._check_is_ours()
             self._delete(directory)
-            self._filesystem.create_dir(directory, recursive=True)
+            self._filesystem.create_dir(directory, recursive=False)
         return directory
 
     def commit_split(self, split: int) -> None:
         """The files of a split are complete."""
         with errors(self._url, self._part(split)):
+            self._check_is_ours()
             self._delete(self._committed(split))
             self._filesystem.move(self._part(split), self._committed(split))
 
@@ -111,14 +120,16 @@ class Publication:
         """Move the files of all committed splits into the target directories.
 
         Args:
-            overwrite: whether everything else there whose name does not begin with `.` is removed.
+            overwrite: whether everything else there whose name does not begin with `.` is removed; else only what
+                another run of the same submission has published.
 
         Raises:
             DataError: it failed; nothing of it is to be seen then, unless undoing fails as well.
         """
         with errors(self._url, self.target):
+            self._check_is_ours()
             new = {directory: self._committed_files(directory) for directory in self._directories}
-            old = {directory: self._replaced_files(directory) if overwrite else [] for directory in self._directories}
+            old = {directory: self._replaced_files(directory, overwrite=overwrite) for directory in self._directories}
             note = [_Moves(directory, _names(new[directory]), _names(old[directory])) for directory in new]
             self._write_note(json.dumps(note))
             try:
@@ -134,14 +145,20 @@ class Publication:
     def abort(self) -> None:
         """Remove everything that is not published; undo a publication that was broken off."""
         with errors(self._url, self.target):
-            self._remove(self._hidden)
+            self._remove_all(self._of_run)
+
+    def _check_is_ours(self) -> None:
+        """Only the run that has begun last has a hidden directory."""
+        if not self._exists(self._hidden):
+            raise DataError(f"{self._url}{self._hidden}: is gone: another run of this job has begun meanwhile")
 
     def _committed_files(self, directory: str) -> list[pafs.FileInfo]:
         committed = [entry for entry in self._list(self._new(directory)) if entry.base_name.isdigit()]
         return [file for split in committed for file in self._list(split.path)]
 
-    def _replaced_files(self, directory: str) -> list[pafs.FileInfo]:
-        return [entry for entry in self._list(self._target_of(directory)) if not entry.base_name.startswith(".")]
+    def _replaced_files(self, directory: str, *, overwrite: bool) -> list[pafs.FileInfo]:
+        visible = [entry for entry in self._list(self._target_of(directory)) if not entry.base_name.startswith(".")]
+        return [entry for entry in visible if overwrite or entry.base_name.startswith(self._file_prefix)]
 
     def _move_all(self, entries: list[pafs.FileInfo], directory: str) -> None:
         if entries:
@@ -149,9 +166,12 @@ class Publication:
         for entry in entries:
             self._filesystem.move(entry.path, posixpath.join(directory, entry.base_name))
 
-    def _remove(self, hidden: str) -> None:
-        self._undo(hidden)
-        self._delete(hidden)
+    def _remove_all(self, prefix: str) -> None:
+        """Remove hidden directories, by what their names begin with."""
+        for entry in self._list(self.target):
+            if entry.base_name.startswith(prefix):
+                self._undo(entry.path)
+                self._delete(entry.path)
 
     def _undo(self, hidden: str) -> None:
         note = self._read_note(posixpath.join(hidden, _NOTE))

@@ -39,6 +39,7 @@ class FileWriter(Writer):
     """What every writer of files does; a subclass says where the files go."""
 
     published_by_finish = True
+    runs_again = True
 
     def __init__(self, parameter: Mapping[str, Any], columns: Sequence[Column], context: RunContext) -> None:
         super().__init__(parameter, columns, context)

@@ -15,6 +15,8 @@ from airflow_provider_flinkx.plugins.conversion import json_rows
 class StreamWriter(Writer):
     """A target that keeps nothing."""
 
+    runs_again = True
+
     def prepare(self, schema: pa.Schema) -> None:
         """Nothing to prepare."""
 

@@ -110,7 +110,7 @@ def transfer(database: Database) -> None:
 
 
 def move(sync: Sync, message: dict[str, Any]) -> dict[str, Any]:
-    return sync.split(Split(**message["split"]), ledger=message["ledger"], range=message["range"])
+    return sync.split(Split(**message["split"]), ledger=message["ledger"], context=message["context"])
 
 
 def sums(database: Database) -> tuple[int, int]:

@@ -88,7 +88,7 @@ class SteppedRun:
         """Take the next message; whether there are more."""
         message = self.messages.pop(0)
         if message["kind"] == "split":
-            message = self._sync.split(Split(**message["split"]), ledger=message["ledger"], range=message["range"])
+            message = self._sync.split(Split(**message["split"]), ledger=message["ledger"], context=message["context"])
         self.result = self._report.add(message) or self.result
         return bool(self.messages)
 

@@ -131,7 +131,7 @@ def in_turn(tables: Moving, run: Run, monkeypatch: pytest.MonkeyPatch) -> dict[s
     report, result = Report(run), None
     report.add(first)
     for place, message in enumerate(messages):
-        arguments = {name: message[name] for name in ("ledger", "range", "table")}
+        arguments = {name: message[name] for name in ("ledger", "context", "table")}
         result = report.add(channels[place % len(channels)].split(Split(**message["split"]), **arguments))
         tables.move()
     report.abort()

@@ -51,6 +51,12 @@ def test_the_next_try_goes_on(trouble: dict[str, int]) -> None:
     assert any("earlier try had written" in line for line in report["warnings"])
 
 
+@pytest.mark.parametrize("keeps_ledger", [True, False])
+def test_the_report_says_whether_another_run_would_double_rows(keeps_ledger: bool) -> None:
+    report, _ = run_job(next_try(Store(splits=SPLITS, keeps_ledger=keeps_ledger)))
+    assert report["eachRowOnce"] is keeps_ledger
+
+
 def test_a_finish_that_fails_is_repeated_without_rows() -> None:
     store = broken(fail_at="finish")
     report, _ = run_job(next_try(store))

@@ -108,7 +108,7 @@ def test_a_ratio_is_judged_over_whole_batches() -> None:
 def test_what_ended_the_job_stands_when_good_rows_follow() -> None:
     """Another channel may have read good rows since; its split was rolled back all the same."""
     report = Report(new_run(Store(), limit=ErrorLimit(None, 1.0)))
-    plan = {"kind": "plan", "splits": 2, "ledger": False, "range": None, "before": [], "tables": []}
+    plan = {"kind": "plan", "splits": 2, "ledger": False, "context": {}, "before": [], "tables": []}
     report.add({**plan, "warnings": []})
     stopped = {"kind": "stopped", "early_end": "too many"}
     report.add(stopped | {"report": SplitReport(0, Counters(numRead=100_000, nErrors=1_500)).to_json()})

@@ -208,6 +208,41 @@ def test_leftovers_of_dead_attempts_go_and_other_jobs_are_not_touched(tmp_path: 
     dead.abort()
 
 
+def run_of(execution: str) -> RunContext:
+    """A run that Flink makes of one submission, by itself."""
+    return RunContext("job", "attempt1", execution)
+
+
+def test_a_run_that_flink_has_begun_again_is_alone(tmp_path: Path) -> None:
+    given = parameter(tmp_path, fileType="text")
+    first = write(given, writer_columns(), full_batch(), full_batch(), context=run_of("1"))
+    half = first.open(Split(2), SCHEMA)
+    half.write(full_batch())
+    second = write(given, writer_columns(), full_batch(), context=run_of("2"))
+    for too_late in (half.commit, lambda: first.open(Split(3), SCHEMA), first.finish):
+        with pytest.raises(DataError, match="another run of this job has begun"):
+            too_late()
+    first.abort()
+    second.finish()
+    assert visible(tmp_path) == ["flinkx-job-attempt1-00000-000.txt"]
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_run_that_flink_has_begun_again_replaces_what_was_published(tmp_path: Path) -> None:
+    given = parameter(tmp_path, fileType="text")
+    write(given, writer_columns(), full_batch(), context=RunContext("job", "other")).finish()
+    write(given, writer_columns(), full_batch(), full_batch(), context=run_of("1")).finish()
+    write(given, writer_columns(), full_batch(), context=run_of("2")).finish()
+    assert visible(tmp_path) == ["flinkx-job-attempt1-00000-000.txt", "flinkx-job-other-00000-000.txt"]
+
+
+def test_a_run_that_could_not_be_planned_is_cleaned_up(tmp_path: Path) -> None:
+    given = parameter(tmp_path, fileType="text")
+    write(given, writer_columns(), full_batch(), context=run_of("1"))
+    make_writer(given, writer_columns(), RunContext("job", "attempt1")).abort()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_new_file_is_begun_at_the_largest_size(tmp_path: Path) -> None:
     writer = make_writer(parameter(tmp_path, fileType="text", maxFileSize=100), writer_columns())
     writer.prepare(SCHEMA)

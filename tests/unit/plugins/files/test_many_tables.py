@@ -81,7 +81,7 @@ def break_moves(patch: pytest.MonkeyPatch) -> None:
 
 def test_each_table_has_a_directory(tmp_path: Path) -> None:
     writer = Files(f"{tmp_path}/lake/ods_{{table}}", "1", fileName="day=1").write()
-    assert {path.name for path in (tmp_path / "lake").iterdir()} == {".flinkx-job~1", "ods_a", "ods_b", "ods_c"}
+    assert {path.name for path in (tmp_path / "lake").iterdir()} == {".flinkx-job~1~", "ods_a", "ods_b", "ods_c"}
     assert not list(tmp_path.glob("lake/ods_*/day=1/*"))
     writer.finish()
     assert found(tmp_path / "lake") == {
@@ -128,7 +128,7 @@ def test_what_was_broken_off_is_undone_by_the_next_attempt(
             Files(path, "1", writeMode=mode).write().finish()
     assert (tmp_path / "a" / "old").exists() == (mode == "append")
     Files(path, "2", ("b", "c"), writeMode=mode).prepare()
-    assert not (tmp_path / ".flinkx-job~1").exists()
+    assert not (tmp_path / ".flinkx-job~1~").exists()
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["old", "old", "old"]
 
 
