@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import urllib.request
@@ -173,7 +174,7 @@ class YarnCluster:
             check=False,
         )
         output = done.stdout + done.stderr
-        found = re.search(r"JobManager Web Interface: (http://\S+)", output)
+        found = re.search(r"JobManager Web Interface: (https?://\S+)", output)
         if done.returncode or not found:
             raise RuntimeError(f"the Flink session did not start:\n{output[-5000:]}")
         (properties,) = self._folder.glob(".yarn-properties-*")
@@ -184,10 +185,12 @@ class YarnCluster:
     def _options(self) -> list[str]:
         return [f"-Djava.io.tmpdir={self._folder}"]
 
-    def end_session(self, session: Session) -> None:
+    def end_session(self, session: Session, tls: ssl.SSLContext | None = None) -> None:
         """Shut a session down and wait until YARN knows."""
         request = urllib.request.Request(f"{session.rest_address}/v1/cluster", method="DELETE")
-        with contextlib.suppress(OSError), _NO_PROXY.open(request, timeout=10):
+        secure = urllib.request.HTTPSHandler(context=tls)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), secure)
+        with contextlib.suppress(OSError), opener.open(request, timeout=10):
             pass
 
         def ended() -> bool:

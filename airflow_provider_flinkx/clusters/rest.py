@@ -286,6 +286,11 @@ def _context(tls: Tls) -> Any:
 
 
 def _check(response: httpx.Response, address: str, path: str, accepted: Sequence[int]) -> None:
+    if response.is_redirect:
+        raise ClusterError(
+            f"Flink at {address} wants TLS: write its address as https://…; for a session on YARN add "
+            "security.ssl.rest.enabled=true to the Flink settings"
+        )
     if response.status_code < httpx.codes.BAD_REQUEST or response.status_code in accepted:
         return
     lines = list(_error_lines(response))

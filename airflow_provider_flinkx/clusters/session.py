@@ -424,7 +424,9 @@ def _locate_on_yarn(settings: ClusterSettings) -> Located:
     )
     has_tls = settings.flink.get("security.ssl.rest.enabled") == "true"
     address = session.rest_address.replace("http:", "https:") if has_tls else session.rest_address
-    return Located(FlinkRest([address], settings.tls), session.tracking_url, session.application_id)
+    # YARN's proxy does not get at pages behind TLS, unless the ResourceManager's Java trusts their authority.
+    pages = address if has_tls else session.tracking_url
+    return Located(FlinkRest([address], settings.tls), pages, session.application_id)
 
 
 def _each_row_once(report: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A standalone cluster whose REST interface wants TLS, and a certificate of whoever asks."""
+"""A standalone cluster, and a session on YARN, whose REST interface wants TLS, and a certificate of whoever asks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 
 from airflow_provider_flinkx.clusters.session import SessionCluster
 from airflow_provider_flinkx.clusters.settings import ClusterSettings, Tls
-from airflow_provider_flinkx.exceptions import ClusterUnreachableError
+from airflow_provider_flinkx.exceptions import ClusterError, ClusterUnreachableError
 from tests.flink_cluster import FlinkCluster, flink_cluster
 from tests.servers import LOCALHOST
+from tests.yarn_cluster import HOST, YarnCluster
 
 ROWS = 100
 _STORE_PASSWORD = "changeit"
@@ -30,7 +31,7 @@ class Authority:
 
     def sign(self, name: str) -> None:
         """Make `name`.key and `name`.pem, for a host of this machine."""
-        (self.folder / "extensions").write_text(f"subjectAltName=IP:{LOCALHOST}\n")
+        (self.folder / "extensions").write_text(f"subjectAltName=IP:{LOCALHOST},DNS:{HOST}\n")
         self._openssl("req", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "extensions"]
         self._openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
@@ -58,9 +59,10 @@ def tls(authority: Authority) -> Tls:
 
 
 @pytest.fixture(scope="module")
-def cluster(authority: Authority, tls: Tls) -> Iterator[FlinkCluster]:
+def settings(authority: Authority) -> dict[str, Any]:
+    """Of a cluster."""
     authority.sign("server")
-    settings: dict[str, Any] = {
+    return {
         "security.ssl.rest.enabled": True,
         "security.ssl.rest.authentication-enabled": True,
         "security.ssl.rest.keystore": authority.store("server"),
@@ -69,6 +71,10 @@ def cluster(authority: Authority, tls: Tls) -> Iterator[FlinkCluster]:
         "security.ssl.rest.truststore": authority.store("ca"),
         "security.ssl.rest.truststore-password": _STORE_PASSWORD,
     }
+
+
+@pytest.fixture(scope="module")
+def cluster(settings: dict[str, Any], tls: Tls) -> Iterator[FlinkCluster]:
     with flink_cluster(task_managers=1, settings=settings, tls=tls.context()) as running:
         yield running
 
@@ -87,6 +93,29 @@ def test_a_job_with_a_certificate(cluster: FlinkCluster, tls: Tls) -> None:
     assert session.run(job(), job_key="tls")["numWrite"] == ROWS
     assert session.address == cluster.rest_address
     assert cluster.rest_address.startswith("https:")
+
+
+def test_an_address_without_https(cluster: FlinkCluster) -> None:
+    address = cluster.rest_address.replace("https:", "http:")
+    with pytest.raises(ClusterError, match=rf"Flink at {address} wants TLS: write its address as https://"):
+        SessionCluster(ClusterSettings(mode="standalone", rest_addresses=(address,))).overview()
+
+
+def test_a_job_in_a_session_on_yarn(shared_yarn: YarnCluster, settings: dict[str, Any], tls: Tls) -> None:
+    shared_yarn.repair()
+    running = shared_yarn.start_session("behind TLS", settings=settings)
+    try:
+        found = ClusterSettings(
+            mode="yarn", yarn_conf=shared_yarn.conf_folder, application_id=running.application_id, tls=tls
+        )
+        with pytest.raises(ClusterError, match=r"add security\.ssl\.rest\.enabled=true to the Flink settings"):
+            SessionCluster(found).overview()
+        session = SessionCluster(dataclasses.replace(found, flink={"security.ssl.rest.enabled": "true"}))
+        assert session.run(job(), job_key="tls")["numWrite"] == ROWS
+        # YARN's proxy cannot show its pages.
+        assert session.job_url("j").startswith(f"{running.rest_address}/#/job/")
+    finally:
+        shared_yarn.end_session(running, tls.context())
 
 
 @pytest.mark.parametrize(
