@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from airflow_provider_flinkx.clusters.rest import FlinkJob
+from airflow_provider_flinkx.clusters.rest import ClusterOverview, CompiledJob, FlinkJob
 from airflow_provider_flinkx.clusters.session import RAN_AGAIN, Located, SessionCluster
 from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.exceptions import RanAgainError
@@ -67,3 +68,46 @@ def test_a_later_try_sees_that_a_job_began_too_late_for_its_first_run() -> None:
     with pytest.raises(RanAgainError):
         attached(session(LATEST + 1, eachRowOnce=False))
     assert attached(session(LATEST, eachRowOnce=False))["warnings"] == []
+
+
+class Uploading(Rest):
+    """A cluster that is told to cancel a job before the upload of the job is complete."""
+
+    def __init__(self) -> None:
+        super().__init__(COMPILED)
+        self.caller: SessionCluster | None = None
+        self.jobs: dict[str, str] = {}
+
+    async def find(self, _name: str) -> None:  # type: ignore[override]
+        return None
+
+    async def job(self, job_id: str) -> FlinkJob:
+        return FlinkJob(job_id, "key", self.jobs[job_id], COMPILED, has_slots=True)
+
+    async def overview(self) -> ClusterOverview:
+        return ClusterOverview("2.3.0", task_managers=1, slots=1, free_slots=1)
+
+    async def class_path(self) -> str:
+        return "flink-python.jar"
+
+    async def submit(self, compiled: CompiledJob) -> None:
+        assert self.caller is not None
+        self.caller.cancel()
+        self.jobs[compiled.job_id] = "RUNNING"
+
+    async def cancel(self, job_id: str) -> None:
+        if job_id in self.jobs:
+            self.jobs[job_id] = "CANCELED"
+
+
+def test_a_job_that_is_cancelled_while_it_is_uploaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = Uploading()
+    rest.caller = caller = SessionCluster(ClusterSettings(mode="standalone"))
+    caller._located = Located(rest, "http://there")  # type: ignore[arg-type]
+
+    def events(*_arguments: Any) -> Iterator[dict[str, Any]]:
+        yield {"jobId": "j", "graph": "", "jars": [], "artifacts": {}}
+
+    monkeypatch.setattr(caller._driver, "events", events)
+    caller.start({"job": {}}, job_key="key")
+    assert rest.jobs == {"j": "CANCELED"}
