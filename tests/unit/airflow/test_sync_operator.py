@@ -16,6 +16,7 @@ from airflow_provider_flinkx.exceptions import (
     ErrorLimitExceededError,
     JobFailedError,
     JobInvalidError,
+    RanAgainError,
     VersionMismatchError,
     to_json,
 )
@@ -96,6 +97,7 @@ def test_the_report_is_returned_and_its_parts_are_pushed(caplog):
     ("error", "raised"),
     [
         (with_report(ErrorLimitExceededError("8 rows were rejected")), AirflowFailException),
+        (with_report(RanAgainError("rows are there twice")), AirflowFailException),
         (with_report(JobFailedError("the connection broke")), AirflowException),
     ],
 )
