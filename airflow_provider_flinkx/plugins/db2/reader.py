@@ -35,14 +35,16 @@ class DB2Reader(DescribedReader[SourceType]):
         """Some pages of the table."""
         return f"TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1)"
 
+    def connect_rows(self) -> Any:
+        """A connection as any other."""
+        return self.database.connect()
+
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB.
 
         The driver's fetch of many rows leaves out a row that it cannot convert; its fetch of one row raises.
         """
-        if self._connection is None:
-            self._connection = self.database.connect()
-        handle = self._connection.conn_handler
+        handle = self.rows_connection().conn_handler
         seconds = int(self.parameter.get("queryTimeOut") or 0)
         prepared = ibm_db.prepare(handle, whole(statement), {ibm_db.SQL_ATTR_QUERY_TIMEOUT: seconds} if seconds else {})
         try:

@@ -47,7 +47,6 @@ class DB2Writer(RelationalWriter):
     database_class = DB2
     keeps_ledger = True
     database: DB2
-    _connection: Any = None
     _columns: Sequence[TargetColumn] = ()
     _merge: Merge | None = None
 
@@ -66,16 +65,11 @@ class DB2Writer(RelationalWriter):
         if not self._columns:
             with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
-        if self._connection is None:
-            self._connection = self.database.connect()
-        return DB2SplitWriter(self, split, self._connection.conn_handler, self._columns, self._merge)
+        return DB2SplitWriter(self, split, self.rows_connection().conn_handler, self._columns, self._merge)
 
-    def close(self) -> None:
-        """Close the connection that rows are written by."""
-        if self._connection is not None:
-            with contextlib.suppress(Exception):  # the server may be gone
-                self._connection.close()
-            self._connection = None
+    def connect_rows(self) -> Any:
+        """A connection as any other."""
+        return self.database.connect()
 
     def _merged(self, cursor: Any, available: Sequence[TargetColumn]) -> Merge | None:
         """The MERGE of `update` and `replace`; without a key rows are inserted (job.md §14)."""
@@ -147,7 +141,7 @@ class DB2SplitWriter(RelationalSplitWriter):
         try:
             ibm_db.rollback(self.handle)
         except Exception:  # the driver raises nothing more precise
-            self.writer.close()
+            self.writer.give_up()
 
     def statement(self, rows: int) -> str:
         """The statement for so many rows."""

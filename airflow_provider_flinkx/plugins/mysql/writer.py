@@ -52,7 +52,6 @@ SELECT COUNT(*) FROM information_schema.TRIGGERS
 WHERE EVENT_OBJECT_SCHEMA = COALESCE(%s, DATABASE()) AND EVENT_OBJECT_TABLE = %s AND ACTION_TIMING = 'BEFORE'
 """
 #: Rows are judged strictly whatever the server's own mode is, and a zero in an AUTO_INCREMENT column stays zero.
-_ROWS = "written rows"
 _SESSION = (
     "SET sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION'",
     "SET max_error_count = 65535, sql_notes = 1",
@@ -74,10 +73,9 @@ class MySQLWriter(RelationalWriter):
     database_class = MySQL
     keeps_ledger = True
     database: MySQL
-    _connection: pymysql.Connection[Any] | None = None
     _columns: Sequence[TargetColumn] = ()
     loads = False
-    statement_bytes = 1 << 20
+    statement_bytes = 0
 
     def check(self, cursor: Any, schema: pa.Schema) -> None:
         """Find the columns that are written; refuse a table that cannot take back what it got."""
@@ -99,37 +97,31 @@ class MySQLWriter(RelationalWriter):
         if not self._columns:
             with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
-        if self._connection is None:
-            self._connection = self._connect()
-        return MySQLSplitWriter(self, split, self._connection, self._columns, schema)
+        connection = self.rows_connection()
+        if not self.statement_bytes:
+            self._ask_limits(connection)
+        return MySQLSplitWriter(self, split, connection, self._columns, schema)
 
-    def close(self) -> None:
-        """Leave the connection that rows are written by to the next table, or close it."""
-        if self._connection is not None:
-            if self._connection.open:
-                self.database.keep_or_close(_ROWS, self._connection)
-            self._connection = None
-
-    def give_up(self) -> None:
-        """Close the connection that rows are written by."""
-        if self._connection is not None:
-            if self._connection.open:
-                self._connection.close()
-            self._connection = None
-
-    def _connect(self) -> pymysql.Connection[Any]:
-        connection = self.database.take_kept(_ROWS) or self.database.connect(local_files=True)
+    def connect_rows(self) -> pymysql.Connection[Any]:
+        """A connection that may send files, and keeps to what is strict."""
+        connection = self.database.connect(local_files=True)
         try:
             with connection.cursor() as cursor:
                 for statement in _SESSION:
                     cursor.execute(statement)
+        except pymysql.Error as error:
+            raise self.database.failure(error, "connect") from error
+        return connection
+
+    def _ask_limits(self, connection: pymysql.Connection[Any]) -> None:
+        try:
+            with connection.cursor() as cursor:
                 cursor.execute("SELECT @@local_infile, @@max_allowed_packet")
                 local_files, packet = cursor.fetchone()
         except pymysql.Error as error:
             raise self.database.failure(error, "connect") from error
         self.loads = bool(local_files) and self.mode != "update"
         self.statement_bytes = min(int(packet) // 2, 4 << 20)
-        return connection
 
 
 class MySQLSplitWriter(RelationalSplitWriter):
@@ -150,7 +142,6 @@ class MySQLSplitWriter(RelationalSplitWriter):
             for column, field in zip(columns, fields, strict=True)
         ]
         super().__init__(writer, rules, split)
-        self.writer: MySQLWriter = writer
         self.database = writer.database
         self.connection = connection
         self.columns = columns

@@ -31,6 +31,12 @@ class MySQLDReader(MySQLReader):
             ]
         return found
 
+    def remarks(self) -> Sequence[str]:
+        """That servers share no snapshot."""
+        if not self.parameter.get("consistent") or len(self.parameter["connection"]) == 1:
+            return super().remarks()
+        return (*super().remarks(), "consistent: the tables of one server are of one moment, each server of its own")
+
 
 def _with_own_login(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
     """User and password of the first connection in place of those of the reader."""

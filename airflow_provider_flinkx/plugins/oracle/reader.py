@@ -63,13 +63,16 @@ class OracleReader(DescribedReader[SourceType]):
         if self.is_table:
             self.database.check_flashback(cursor, name)
 
+    def connect_rows(self) -> Any:
+        """A session, which has gone back to the snapshot where a query cannot say so."""
+        connection = self.database.connect()
+        if self._scn and not self.is_table:
+            self._go_back(connection)
+        return connection
+
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
-        if self._connection is None:
-            self._connection = self.database.connect()
-            if self._scn and not self.is_table:
-                self._go_back(self._connection)
-        connection, columns, kinds = self._connection, self.selected, self.kinds
+        connection, columns, kinds = self.rows_connection(), self.selected, self.kinds
         if seconds := int(self.parameter.get("queryTimeOut") or 0):
             # It counts for each answer of the server: the time that the writer takes is not in it.
             connection.call_timeout = seconds * 1000

@@ -7,7 +7,6 @@ Direct path loads are faster and left aside: they commit by themselves, and a sp
 # ruff: noqa: S608 -- SQL is made here of quoted names and parameter marks
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -74,7 +73,6 @@ class OracleWriter(RelationalWriter):
     keeps_ledger = True
     empty_text_is_null = True
     database: Oracle
-    _connection: Any = None
     _columns: Sequence[TargetColumn] = ()
     _merge: Merge | None = None
 
@@ -91,16 +89,11 @@ class OracleWriter(RelationalWriter):
         if not self._columns:
             with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
-        if self._connection is None:
-            self._connection = self.database.connect()
-        return OracleSplitWriter(self, split, self._connection, self._columns, self._merge)
+        return OracleSplitWriter(self, split, self.rows_connection(), self._columns, self._merge)
 
-    def close(self) -> None:
-        """Close the connection that rows are written by."""
-        if self._connection is not None:
-            with contextlib.suppress(oracledb.Error, OSError):
-                self._connection.close()
-            self._connection = None
+    def connect_rows(self) -> Any:
+        """A connection as any other."""
+        return self.database.connect()
 
     def _merged(self, cursor: Any, available: Sequence[TargetColumn]) -> Merge | None:
         """The MERGE of `update` and `replace`; without a key rows are inserted (job.md §14)."""
@@ -159,7 +152,7 @@ class OracleSplitWriter(RelationalSplitWriter):
         try:
             self.connection.rollback()
         except (oracledb.Error, OSError):
-            self.writer.close()
+            self.writer.give_up()
 
     def statement(self, as_text: frozenset[str]) -> str:
         """The statement for a row; `as_text` names the columns whose values are text for the server to convert."""

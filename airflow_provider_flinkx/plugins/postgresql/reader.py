@@ -70,7 +70,6 @@ class PostgreSQLReader(RelationalReader):
     database_class = PostgreSQL
     orders: ClassVar[bool] = True
     database: PostgreSQL
-    _rows: RowConnection | None = None
 
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """Ask the server for the types of the query's columns."""
@@ -97,13 +96,11 @@ class PostgreSQLReader(RelationalReader):
             raise self.database.failure(error, f"read {self.source_label}") from error
         finally:
             if not complete:
-                self._give_up()  # a half-read COPY occupies its connection
+                self.give_up()  # a half-read COPY occupies its connection
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
-        if self._rows is None:
-            self._rows = self.database.take_kept(self._kind) or self._connect_rows()
-        rows, columns = self._rows, self.selected
+        rows, columns = self.rows_connection(), self.selected
         with self.first_rows_deadline(timer(rows.cancel)) as deadline:
             for batch in rows.batches(statement, BATCH_BYTES):
                 deadline.met()
@@ -133,22 +130,13 @@ class PostgreSQLReader(RelationalReader):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(f"SET TRANSACTION SNAPSHOT {self.database.literal(name)}")
 
-    def close(self) -> None:
-        """Leave the connection that rows are read by to the next table, or close it."""
-        if self._rows is not None:
-            self.database.keep_or_close(self._kind, self._rows)
-            self._rows = None
-
     @property
-    def _kind(self) -> str:
-        return f"rows {self.snapshot}"
+    def kind(self) -> str:
+        """Connections are in the transaction of one snapshot."""
+        return f"{super().kind} {self.snapshot}"
 
-    def _give_up(self) -> None:
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
-
-    def _connect_rows(self) -> RowConnection:
+    def connect_rows(self) -> RowConnection:
+        """A connection, in the snapshot if there is one."""
         rows = self.database.connect_rows()
         if self.snapshot:
             self._enter_snapshot(rows)

@@ -55,7 +55,6 @@ _SPECIAL_NUMBERS = frozenset({"nan", "inf", "-inf", "infinity", "-infinity"})
 _NUMBER = "flinkx_row"
 #: Rows that are encoded and sent at once.
 PIECE_ROWS = 1000
-_ROWS = "written rows"
 
 
 class PostgreSQLWriter(RelationalWriter):
@@ -64,7 +63,6 @@ class PostgreSQLWriter(RelationalWriter):
     database_class = PostgreSQL
     keeps_ledger = True
     database: PostgreSQL
-    _rows: RowConnection | None = None
     _columns: Sequence[TargetColumn] = ()
     _key: Sequence[str] = ()
 
@@ -79,21 +77,11 @@ class PostgreSQLWriter(RelationalWriter):
         if not self._columns:
             with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
-        if self._rows is None:
-            self._rows = self.database.take_kept(_ROWS) or self.database.connect_rows()
-        return PostgreSQLSplitWriter(self, self._rows, self._columns, self._key, split)
+        return PostgreSQLSplitWriter(self, self.rows_connection(), self._columns, self._key, split)
 
-    def close(self) -> None:
-        """Leave the connection that rows are written by to the next table, or close it."""
-        if self._rows is not None:
-            self.database.keep_or_close(_ROWS, self._rows)
-            self._rows = None
-
-    def give_up(self) -> None:
-        """Close the connection that rows are written by."""
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
+    def connect_rows(self) -> RowConnection:
+        """A connection that copies batches."""
+        return self.database.connect_rows()
 
     def _conflict_key(self, cursor: Any) -> Sequence[str]:
         """Columns of ON CONFLICT; none means that rows are inserted (job.md §14)."""
@@ -121,7 +109,6 @@ class PostgreSQLSplitWriter(RelationalSplitWriter):
         zone = writer.context.timezone
         rules = [FitRule(column.name, column.needs_value, partial(fit_column, column, zone)) for column in columns]
         super().__init__(writer, rules, split)
-        self.writer: PostgreSQLWriter = writer
         self.database = writer.database
         self.rows = rows
         self.columns = columns

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_provider_flinkx.exceptions import DataError
 from airflow_provider_flinkx.plugins.relational.reader import RelationalReader
 
-_KIND = "snapshot"
+_SNAPSHOT = "snapshot"
 
 
 class ChannelSnapshotReader(RelationalReader):
@@ -44,7 +45,7 @@ class ChannelSnapshotReader(RelationalReader):
         if self._channel_ended:
             raise self.database.error(DataError, f"consistent: the snapshot of {self.source_label} has ended")
         if self._channel is None:
-            self._channel = self.database.take_kept(_KIND) or self.begin_channel()
+            self._channel = self.database.take_kept(_SNAPSHOT) or self.begin_channel()
         return self._channel
 
     def remarks(self) -> Sequence[str]:
@@ -57,8 +58,18 @@ class ChannelSnapshotReader(RelationalReader):
         )
 
     def close(self) -> None:
-        """Leave the channel's snapshot to the next table, or end it."""
+        """Leave the connection, and the channel's snapshot, to the next table, or end them."""
+        super().close()
         if self._channel is not None:
             self._channel_ended = True
-            self.database.keep_or_close(_KIND, self._channel)
+            self.database.keep_or_close(_SNAPSHOT, self._channel)
+            self._channel = None
+
+    def give_up(self) -> None:
+        """Close the connection, and end the channel's snapshot."""
+        super().give_up()
+        if self._channel is not None:
+            self._channel_ended = True
+            with contextlib.suppress(Exception):
+                self._channel.close()
             self._channel = None

@@ -8,7 +8,6 @@ table are drawn, and streams a query.
 from __future__ import annotations
 
 import abc
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -67,7 +66,6 @@ class DescribedReader(RelationalReader, Generic[Type]):
     """Reads a table or a query whose columns are all described at the first look."""
 
     orders: ClassVar[bool] = False
-    _connection: Any = None
     _known: Mapping[str, Type] | None = None
 
     @abc.abstractmethod
@@ -110,7 +108,7 @@ class DescribedReader(RelationalReader, Generic[Type]):
             raise self.database.failure(error, self.doing) from error
         finally:
             if not complete:
-                self.close()  # a half-read result occupies its connection
+                self.give_up()  # a half-read result occupies its connection
 
     @property
     def doing(self) -> str:
@@ -131,13 +129,6 @@ class DescribedReader(RelationalReader, Generic[Type]):
             return min(wanted, MOST_BATCH_ROWS)
         size = sum(kind.bytes_at_most for kind in self.kinds)
         return max(16, min(MOST_BATCH_ROWS, BATCH_BYTES // max(1, size)))
-
-    def close(self) -> None:
-        """Close the connection that rows are read by."""
-        if self._connection is not None:
-            with contextlib.suppress(Exception):  # the server may be gone
-                self._connection.close()
-            self._connection = None
 
     def stored_column(self, cursor: Any, written: str) -> str:
         """The column as the server spells it."""

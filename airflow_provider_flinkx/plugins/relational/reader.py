@@ -25,6 +25,7 @@ from airflow_provider_flinkx.plugins.relational.incremental import Bounds, locat
 from airflow_provider_flinkx.plugins.relational.jdbc import connection_of
 from airflow_provider_flinkx.plugins.relational.ledger import TABLE as LEDGER_TABLE
 from airflow_provider_flinkx.plugins.relational.names import join_table_name, matching, split_table_name
+from airflow_provider_flinkx.plugins.relational.row_connection import MovesByConnection
 from airflow_provider_flinkx.plugins.relational.splits import Sample, boundaries, key_ranges, split_count
 
 #: Names of tables in a message.
@@ -58,7 +59,7 @@ class Key:
     nullable: bool
 
 
-class RelationalReader(Reader):
+class RelationalReader(MovesByConnection, Reader):
     """Reads a table or a query of a database, split by split."""
 
     database_class: ClassVar[type[Database]]

@@ -35,6 +35,7 @@ from airflow_provider_flinkx.plugins.relational.database import Database
 from airflow_provider_flinkx.plugins.relational.fitting import FitRule, Fitted, fit
 from airflow_provider_flinkx.plugins.relational.isolation import Outcome, RowRefusedError, write_isolated
 from airflow_provider_flinkx.plugins.relational.ledger import RelationalLedger
+from airflow_provider_flinkx.plugins.relational.row_connection import MovesByConnection
 
 WRITE_MODES = ("insert", "replace", "update")
 
@@ -50,7 +51,7 @@ class NamedColumn(Protocol):
 Target = TypeVar("Target", bound=NamedColumn)
 
 
-class RelationalWriter(Writer):
+class RelationalWriter(MovesByConnection, Writer):
     """Writes a table of a database.
 
     Attributes:

@@ -53,7 +53,6 @@ class SQLServerReader(ChannelSnapshotReader):
     orders: ClassVar[bool] = False
     database: SQLServer
     _types: Mapping[str, SourceType] = {}
-    _connection: Any = None
 
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """Ask the server for the types of the query's columns."""
@@ -94,14 +93,12 @@ class SQLServerReader(ChannelSnapshotReader):
             raise self.database.failure(error, f"read {self.source_label}") from error
         finally:
             if not complete:
-                self.close()  # a half-read result occupies its connection
+                self.give_up()  # a half-read result occupies its connection
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
-        if self._connection is None and not self.snapshot:
-            self._connection = self._connect()
         texts_of = [place for place, _ in self._exact_texts()]
-        with contextlib.closing((self.channel() if self.snapshot else self._connection).cursor()) as cursor:
+        with contextlib.closing((self.channel() if self.snapshot else self.rows_connection()).cursor()) as cursor:
             self._execute(cursor, statement)
             for batch in self._batches(cursor):
                 yield self._tidy(batch, texts_of)
@@ -120,25 +117,18 @@ class SQLServerReader(ChannelSnapshotReader):
 
     def begin_channel(self) -> Any:
         """A transaction whose snapshot begins with what it reads first."""
-        connection = self._connect()
+        connection = self.connect_rows()
         with contextlib.closing(connection.cursor()) as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
             cursor.execute("BEGIN TRANSACTION")
         return connection
 
-    def _connect(self) -> Any:
+    def connect_rows(self) -> Any:
+        """A connection that does not wait longer than the job says."""
         connection = self.database.connect()
         connection.autocommit = True
         connection.timeout = int(self.parameter.get("queryTimeOut") or 0)
         return connection
-
-    def close(self) -> None:
-        """Close the connections that rows are read by."""
-        super().close()
-        if self._connection is not None:
-            with contextlib.suppress(Exception):
-                self._connection.close()
-            self._connection = None
 
     def row_estimate(self, cursor: Any) -> int | None:
         """The number that the server keeps with each table."""

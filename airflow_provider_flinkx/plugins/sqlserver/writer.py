@@ -55,7 +55,6 @@ class SQLServerWriter(RelationalWriter):
     database_class = SQLServer
     keeps_ledger = True
     database: SQLServer
-    _rows: RowConnection | None = None
     _columns: Sequence[TargetColumn] = ()
     _merge: Merge | None = None
 
@@ -82,19 +81,22 @@ class SQLServerWriter(RelationalWriter):
         if not self._columns:
             with self.database.asking(f"look at table {self.database.table_label}") as cursor:
                 self.check(cursor, schema)
-        if self._rows is None:
-            self._rows = self._connect()
-        return SQLServerSplitWriter(self, split, self._rows, self._columns, self._merge)
+        return SQLServerSplitWriter(self, split, self.rows_connection(), self._columns, self._merge)
 
     def close(self) -> None:
-        """Close the connection that rows are written by."""
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
+        """Leave the connection to the next table, unless its session takes identities of this one."""
+        if self._takes_identities:
+            self.give_up()
+        super().close()
 
-    def _connect(self) -> RowConnection:
+    @property
+    def _takes_identities(self) -> bool:
+        return any(column.is_identity for column in self._columns)
+
+    def connect_rows(self) -> RowConnection:
+        """A connection that takes identities, where these are written."""
         rows = self.database.connect_rows()
-        if any(column.is_identity for column in self._columns):
+        if self._takes_identities:
             try:
                 rows.execute(f"SET IDENTITY_INSERT {self.database.table} ON")
             except _ERRORS as error:
@@ -209,7 +211,7 @@ class SQLServerSplitWriter(RelationalSplitWriter):
         try:
             self.rows.execute("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
         except _ERRORS:
-            self.writer.close()
+            self.writer.give_up()
 
     def _create_stage(self, as_text: frozenset[str]) -> str:
         name = f"#flinkx_{len(self._stages)}"

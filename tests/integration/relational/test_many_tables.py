@@ -16,9 +16,11 @@ from airflow_provider_flinkx.exceptions import DataError, JobFailedError, NotFou
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import RunContext
+from airflow_provider_flinkx.plugins.db2.database import DB2
 from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL
 from airflow_provider_flinkx.plugins.registry import schema_of
 from airflow_provider_flinkx.plugins.relational.writer import RelationalSplitWriter
+from airflow_provider_flinkx.plugins.sqlserver.database import SQLServer
 from tests.integration.relational.moving import DATABASES, reader
 from tests.running import run_job
 from tests.servers import Database
@@ -234,32 +236,42 @@ def test_one_table_of_one_server_is_an_ordinary_job(mariadb: Database, postgres:
 
 
 @pytest.mark.parametrize("verify", [None, "checksum"])
+@pytest.mark.parametrize(
+    ("server", "kind"),
+    [("postgres", PostgreSQL), ("sqlserver", SQLServer), ("db2", DB2)],
+    ids=["postgres", "sqlserver", "db2"],
+)
 def test_more_tables_need_no_more_connections(
-    postgres: Database, monkeypatch: pytest.MonkeyPatch, verify: str | None
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, server: str, kind: Any, verify: str | None
 ) -> None:
-    logins = {number: _logins(postgres, number, monkeypatch, verify) for number in (2, 9)}
+    """Not with MySQL as the source: connectorx connects for each query."""
+    database = request.getfixturevalue(server)
+    logins = {number: _logins(database, kind, number, monkeypatch, verify) for number in (2, 9)}
     assert logins[9] == logins[2]
 
 
-def _logins(server: Database, tables: int, monkeypatch: pytest.MonkeyPatch, verify: str | None) -> int:
+def _logins(server: Database, kind: Any, tables: int, monkeypatch: pytest.MonkeyPatch, verify: str | None) -> int:
     """How often a job of so many tables has connected."""
     source, target = server.fresh_database(), server.fresh_database()
     for number in range(tables):
         source.execute(f"create table t{number} (id bigint primary key)", f"insert into t{number} values ({number})")
+        if kind is DB2:
+            target.execute(f"create table t{number} (id bigint)")
     logins: list[str] = []
 
-    def counted(login: Callable[[PostgreSQL], Any]) -> Callable[[PostgreSQL], Any]:
-        def connect(self: PostgreSQL) -> Any:
+    def counted(login: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def connect(self: Any) -> Any:
             logins.append(str(self))
             return login(self)
 
         return connect
 
     with monkeypatch.context() as patch:
-        for name in ("connect", "connect_rows"):
-            patch.setattr(PostgreSQL, name, counted(getattr(PostgreSQL, name)))
-        writer = endpoint(target, "writer", ["{table}"], createTable=True)
-        report, _ = run_job(new_try(endpoint(source, "reader", ["t*"]), writer, verify=verify))
+        for name in {"connect", "connect_rows"} & kind.__dict__.keys():
+            patch.setattr(kind, name, counted(getattr(kind, name)))
+        # The stand-in of DB2 cannot describe a table.
+        writer = endpoint(target, "writer", ["{table}"], createTable=kind is not DB2)
+        report, _ = run_job(new_try(endpoint(source, "reader", ["[tT]?"]), writer, verify=verify))
     assert report["numWrite"] == tables
     return len(logins)
 

@@ -160,6 +160,28 @@ def test_without_it_rows_are_in_both_or_in_neither(tables: Moving, monkeypatch: 
     assert tables.read() != list(range(ROWS))
 
 
+def test_each_server_has_a_moment_of_its_own(mariadb: Database, four_splits: None) -> None:
+    """Two servers, read into one table while rows move in both."""
+    first, second = Moving(mariadb), Moving(mariadb)
+    first.database.execute("create table read_both (id integer)")
+    document = first.document(channels=1)
+    content = document["job"]["content"][0]
+    (own,) = content["reader"]["parameter"]["connection"]
+    other = {**own, "jdbcUrl": [second.database.jdbc_url]}
+    content["reader"] = {
+        "name": "mysqldreader",
+        "parameter": {**content["reader"]["parameter"], "connection": [own, other]},
+    }
+    content["writer"]["parameter"]["connection"][0]["table"] = ["read_both"]
+    job = validate(document, schema_of=schema_of).job
+    with first.moving(), second.moving():
+        report, _ = run_job(Run(job, RunContext("a-run", uuid.uuid4().hex[:12])))
+    assert len(report["tables"]) == 4
+    assert report["warnings"] == ["consistent: the tables of one server are of one moment, each server of its own"]
+    read = sorted(number for (number,) in first.database.query("select id from read_both"))
+    assert read == sorted([*range(ROWS), *range(ROWS)])
+
+
 def test_rows_move_all_the_time(tables: Moving) -> None:
     with tables.moving():
         run_job(tables.run())
