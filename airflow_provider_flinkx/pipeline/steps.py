@@ -28,7 +28,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -61,9 +61,11 @@ from airflow_provider_flinkx.plugins.base import (
     Reader,
     Reject,
     RunContext,
+    ShortcutRefusedError,
     Split,
     SplitWriter,
     SplitWrittenError,
+    Way,
     Writer,
 )
 from airflow_provider_flinkx.plugins.checksum import Checksum
@@ -305,20 +307,39 @@ class Sync:
 
     def _move(self, split: Split, report: SplitReport, *, ledger: bool) -> bool:
         reader, writer = self._parts()
+        if self._may_cut_short and (shortcut := writer.shortcut(reader)) is not None:
+            try:
+                return self._move_by(shortcut, split, report, ledger=ledger)
+            except ShortcutRefusedError:
+                taken_back = {name: -number for name, number in asdict(report.counters).items()}
+                self._on_progress(Counters(**taken_back))
+                self._judge(Counters(numRead=-report.counters.numRead))
+                report.counters = Counters()
+        way = Way(reader.read, lambda split: writer.open(split, reader.schema))
+        return self._move_by(way, split, report, ledger=ledger)
+
+    @property
+    def _may_cut_short(self) -> bool:
+        """Whether nothing is asked of single values, or of their size in memory."""
+        setting = self.run.job.setting
+        return setting.verify != "checksum" and setting.speed.bytes is None
+
+    def _move_by(self, way: Way, split: Split, report: SplitReport, *, ledger: bool) -> bool:
+        reader, writer = self._parts()
         reject_file = self.reject_files.open(split.index, self._of_table)
-        target = writer.open(split, reader.schema)
+        target = way.open(split)
         try:
             if self.run.job.setting.verify == "checksum":
                 self._sides = self._sides or Sides(self.run, writer, reader.schema)
                 report.checksum = self._sides.of_nothing().to_json()
-            self._copy(ReadAhead(reader.read(split)), target, report, reject_file)
+            self._copy(ReadAhead(way.read(split)), target, report, reject_file)
             if self.state.stopped:
                 target.rollback()
                 report.counters = report.counters.without_writes()
                 return False
             report.location = dict(reader.location())
             self._commit(target, report, ledger=ledger)
-        except SplitWrittenError:
+        except (SplitWrittenError, ShortcutRefusedError):
             target.rollback()
             raise
         except BaseException:
@@ -340,7 +361,8 @@ class Sync:
                     self._write(target, rows, report, reject_file)
                 if self.state.stopped:
                     return
-                self._check_ratio(report.counters.numRead - before.numRead, report.counters.nErrors - before.nErrors)
+                read, rejected = (report.counters.numRead - before.numRead, report.counters.nErrors - before.nErrors)
+                self._judge(Counters(numRead=read, nErrors=rejected))
         finally:
             ahead.close()
             self._count(report, reject_file, Counters(readDuration=round(ahead.milliseconds)), ())
@@ -388,12 +410,12 @@ class Sync:
             if error_limit_outcome(replace(limit, percentage=None), self.state.rejected, 0)["exceeded"]:
                 self.state.stopped = True
 
-    def _check_ratio(self, read: int, rejected: int) -> None:
+    def _judge(self, added: Counters) -> None:
         """Judge the ratio of the job after a batch. Where the channels run apart, the report step does it."""
         if not (self.run.one_process or self.run.context.channels == 1):
             return
         with self.state.lock:
-            self.state.judged.add(Counters(numRead=read, nErrors=rejected))
+            self.state.judged.add(added)
             judged = self.state.judged
             reason = reason_to_end_early(self.run.job.setting.error_limit, judged.nErrors, judged.numRead)
             if reason is not None:

@@ -237,6 +237,23 @@ class SplitWrittenError(Exception):
     """Another try has committed this split; what this one wrote must be rolled back."""
 
 
+class ShortcutRefusedError(Exception):
+    """A row is refused where none can be told from its batch: the split must be rolled back, and moved another way."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How splits get from one reader to one writer.
+
+    Args:
+        read: `Reader.read`, or what stands in its place on a shortcut; batches mean something to these two only then.
+        open: `Writer.open`; on a shortcut `SplitWriter.write` may raise `ShortcutRefusedError`.
+    """
+
+    read: Callable[[Split], Iterator[Batch]]
+    open: Callable[[Split], SplitWriter]
+
+
 @dataclass(frozen=True)
 class KeptRun:
     """What earlier tries of a run left in a ledger.
@@ -417,6 +434,10 @@ class Writer(abc.ABC):
     def resume(self, schema: pa.Schema) -> None:
         """In place of `prepare`, when an earlier try has prepared the target: look at it, run no preSql."""
         raise NotImplementedError
+
+    def shortcut(self, reader: Reader) -> Way | None:  # noqa: ARG002  # there is none as a rule
+        """A faster way for the splits of this reader, where there is one that changes no value."""
+        return None
 
     @abc.abstractmethod
     def open(self, split: Split, schema: pa.Schema) -> SplitWriter:

@@ -7,15 +7,17 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import adbc_driver_manager
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_flinkx.plugins.base import Split
-from airflow_provider_flinkx.plugins.conversion import to_text
+from airflow_provider_flinkx.plugins.base import Batch, Split
+from airflow_provider_flinkx.plugins.conversion import arrow_type, to_text
+from airflow_provider_flinkx.plugins.postgresql.copying import CopyConnection, MovesByCopies
 from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL, RowConnection
 from airflow_provider_flinkx.plugins.postgresql.types import SourceType
 from airflow_provider_flinkx.plugins.relational.deadline import timer
@@ -56,6 +58,8 @@ ORDER BY i.indisprimary DESC, a.attnum LIMIT 1
 """
 
 
+Connection = TypeVar("Connection", RowConnection, CopyConnection)
+
 #: A transaction of a snapshot may rest for as long as the job does.
 _NO_TIMEOUTS = (
     "SELECT set_config(name, '0', false) FROM pg_settings "
@@ -64,12 +68,13 @@ _NO_TIMEOUTS = (
 _SNAPSHOT_TRANSACTION = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
-class PostgreSQLReader(RelationalReader):
+class PostgreSQLReader(MovesByCopies, RelationalReader):
     """Reads a table or a query of PostgreSQL (postgresql.md)."""
 
     database_class = PostgreSQL
     orders: ClassVar[bool] = True
     database: PostgreSQL
+    _types: Sequence[SourceType] = ()
 
     def describe(self, cursor: Any, names: Sequence[str] | None) -> Sequence[SourceColumn]:
         """Ask the server for the types of the query's columns."""
@@ -78,25 +83,53 @@ class PostgreSQLReader(RelationalReader):
         found = [(column.name, column.type_code, column._fmod) for column in cursor.description]
         cursor.execute("SELECT oid, typname FROM pg_type WHERE oid = ANY(%s)", ([code for _, code, _ in found],))
         type_names = dict(cursor.fetchall())
+        self._types = [SourceType(type_names[code], modifier) for _, code, modifier in found]
         columns = []
-        for name, code, modifier in found:
-            source = SourceType(type_names[code], modifier)
+        for (name, _, _), source in zip(found, self._types, strict=True):
             metadata = {"source_type": source.name}
             expression = source.expression(self.database.quote(name))
             columns.append(SourceColumn(name, expression, pa.field(name, source.arrow, metadata=metadata)))
         return columns
 
-    def read(self, split: Split) -> Iterator[Any]:
+    def read(self, split: Split) -> Iterator[Batch]:
         """Stream the rows of a split."""
+        return self._whole(super().read(split))
+
+    def read_copies(self, split: Split) -> Iterator[Batch]:
+        """Stream the rows of a split as the server's binary COPY has them, see `copying`."""
+        return self._whole(self._copied(split))
+
+    @property
+    def unchanged_types(self) -> Sequence[SourceType] | None:
+        """The types of the columns, where the job takes their values as they are; else None."""
+        fields = iter(self.selected)
+        for column in self._column_rules():
+            if column.name is None or column.value is not None or column.format:
+                return None
+            if arrow_type(column) not in (None, next(fields).field.type):
+                return None
+        return self._types
+
+    def _whole(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         complete = False
         try:
-            yield from super().read(split)
+            yield from batches
             complete = True
-        except (adbc_driver_manager.Error, OSError) as error:
+        except (adbc_driver_manager.Error, psycopg.Error, OSError) as error:
             raise self.database.failure(error, f"read {self.source_label}") from error
         finally:
             if not complete:
                 self.give_up()  # a half-read COPY occupies its connection
+
+    def _copied(self, split: Split) -> Iterator[Batch]:
+        condition = self.enter(split)
+        copying = self.copies_connection()
+        names = [self.database.quote(column.name) for column in self.selected]
+        with self.first_rows_deadline(timer(copying.cancel)) as deadline:
+            for rows in copying.batches(self.statement(condition, names), BATCH_BYTES):
+                deadline.met()
+                yield Batch(rows)
+            deadline.met()
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about 4 MB; values that Arrow lacks turn their column of the batch into text."""
@@ -137,19 +170,25 @@ class PostgreSQLReader(RelationalReader):
 
     def connect_rows(self) -> RowConnection:
         """A connection, in the snapshot if there is one."""
-        rows = self.database.connect_rows()
-        if self.snapshot:
-            self._enter_snapshot(rows)
-        return rows
+        return self._in_snapshot(self.database.connect_rows())
 
-    def _enter_snapshot(self, rows: RowConnection) -> None:
+    def connect_copies(self) -> CopyConnection:
+        """A connection for copies, in the snapshot if there is one."""
+        return self._in_snapshot(super().connect_copies())
+
+    def _in_snapshot(self, connection: Connection) -> Connection:
+        if self.snapshot:
+            self._enter_snapshot(connection)
+        return connection
+
+    def _enter_snapshot(self, rows: RowConnection | CopyConnection) -> None:
         """Begin the transaction in which all splits of this channel are read."""
         name = self.database.literal(self.snapshot.partition("@")[0])
         try:
-            rows.query(_NO_TIMEOUTS)
+            rows.execute(_NO_TIMEOUTS)
             rows.execute(_SNAPSHOT_TRANSACTION)
             rows.execute(f"SET TRANSACTION SNAPSHOT {name}")
-        except adbc_driver_manager.Error as error:
+        except (adbc_driver_manager.Error, psycopg.Error) as error:
             rows.close()
             doing = "take up the snapshot of the plan (is its transaction still open, on the same server?)"
             raise self.database.failure(error, doing) from error

@@ -15,9 +15,11 @@ import adbc_driver_manager
 import numpy as np
 import pyarrow as pa
 
-from airflow_provider_flinkx.plugins.base import Split
+from airflow_provider_flinkx.plugins.base import Reader, Split, Way
 from airflow_provider_flinkx.plugins.conversion import convert, to_text
+from airflow_provider_flinkx.plugins.postgresql.copying import CopySplitWriter, MovesByCopies, are_same
 from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL, RowConnection
+from airflow_provider_flinkx.plugins.postgresql.reader import PostgreSQLReader
 from airflow_provider_flinkx.plugins.postgresql.types import TargetColumn
 from airflow_provider_flinkx.plugins.relational.fitting import (
     FitRule,
@@ -57,7 +59,7 @@ _NUMBER = "flinkx_row"
 PIECE_ROWS = 1000
 
 
-class PostgreSQLWriter(RelationalWriter):
+class PostgreSQLWriter(MovesByCopies, RelationalWriter):
     """Writes a table of PostgreSQL (postgresql.md)."""
 
     database_class = PostgreSQL
@@ -72,16 +74,32 @@ class PostgreSQLWriter(RelationalWriter):
         self._columns = self.chosen([TargetColumn(*row) for row in cursor.fetchall()], schema)
         self._key = self._conflict_key(cursor) if self.mode != "insert" else ()
 
+    def shortcut(self, reader: Reader) -> Way | None:
+        """Binary COPY, where the reader's columns are of the target's types and rows are inserted in bulk."""
+        if not isinstance(reader, PostgreSQLReader) or self.row_by_row:
+            return None
+        types = reader.unchanged_types
+        self._look(reader.schema)
+        if types is None or self._key or self.taken is not None or not are_same(types, self._columns):
+            return None
+        return Way(reader.read_copies, self._open_copy)
+
     def open(self, split: Split, schema: pa.Schema) -> PostgreSQLSplitWriter:  # the plan looked at it
         """Begin a transaction for a split."""
-        if not self._columns:
-            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
-                self.check(cursor, schema)
+        self._look(schema)
         return PostgreSQLSplitWriter(self, self.rows_connection(), self._columns, self._key, split)
 
     def connect_rows(self) -> RowConnection:
         """A connection that copies batches."""
         return self.database.connect_rows()
+
+    def _look(self, schema: pa.Schema) -> None:
+        if not self._columns:
+            with self.database.asking(f"look at table {self.database.table_label}") as cursor:
+                self.check(cursor, schema)
+
+    def _open_copy(self, split: Split) -> CopySplitWriter:
+        return CopySplitWriter(self, self.copies_connection(), self._columns, split)
 
     def _conflict_key(self, cursor: Any) -> Sequence[str]:
         """Columns of ON CONFLICT; none means that rows are inserted (job.md §14)."""

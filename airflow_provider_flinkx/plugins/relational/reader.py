@@ -109,11 +109,15 @@ class RelationalReader(MovesByConnection, Reader):
 
     def read(self, split: Split) -> Iterator[Batch]:
         """Stream the rows of a split."""
-        self._location = split.spec.get("location", {})
-        self.snapshot = self._location.get("snapshot", "")
-        for rows in self.stream(self.statement(split.spec.get("condition", ""))):
+        for rows in self.stream(self.statement(self.enter(split), self.expressions())):
             if rows.num_rows:
                 yield self._apply(rows)
+
+    def enter(self, split: Split) -> str:
+        """Make a split the one that is read; its condition."""
+        self._location = split.spec.get("location", {})
+        self.snapshot = self._location.get("snapshot", "")
+        return str(split.spec.get("condition", ""))
 
     def location(self) -> Mapping[str, str]:
         """StartLocation and endLocation of an incremental read; the snapshot of a consistent one."""
@@ -289,10 +293,10 @@ class RelationalReader(MovesByConnection, Reader):
         """The source in messages."""
         return f"table {self.database.table_label}" if self.is_table else "customSql"
 
-    def statement(self, condition: str) -> str:
+    def statement(self, condition: str, expressions: Sequence[str]) -> str:
         """The query of a split."""
         # A job whose columns are all constants still needs to know how many rows there are.
-        text = f"SELECT {', '.join(self.expressions()) or '1'} FROM {self.relation}{self._where(condition)}"
+        text = f"SELECT {', '.join(expressions) or '1'} FROM {self.relation}{self._where(condition)}"
         order = self.parameter.get("orderByColumn")
         return f"{text} ORDER BY {self.database.quote(order)}" if order and self.orders else text
 

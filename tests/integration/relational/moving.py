@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_flinkx.jobs.model import Column
-from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Writer
+from airflow_provider_flinkx.plugins.base import Reader, Reject, RunContext, Way, Writer
 from airflow_provider_flinkx.plugins.registry import plugins
 from tests.servers import Database
 
@@ -67,18 +67,19 @@ def writer(
     return made
 
 
-def move(source: Reader, target: Writer) -> Moved:
-    """Prepare, move all splits, finish."""
+def move(source: Reader, target: Writer, way: Way | None = None) -> Moved:
+    """Prepare, move all splits, finish; the ordinary way, or on a shortcut."""
     moved = Moved()
+    way = way or Way(source.read, lambda split: target.open(split, source.schema))
     try:
         target.context = replace(target.context, field_names=tuple(source.schema.names))
         target.prepare_for(source)
         splits = source.splits()
         moved.splits = len(splits)
         for split in splits:
-            part = target.open(split, source.schema)
+            part = way.open(split)
             try:
-                for batch in source.read(split):
+                for batch in way.read(split):
                     result = part.write(batch.rows)
                     moved.written += result.written
                     moved.rejects += [*batch.rejects, *result.rejects]

@@ -125,20 +125,25 @@ def failing_commit(monkeypatch: pytest.MonkeyPatch, database: Database, turn: in
     """Let the commit number `turn` go wrong, once."""
     kind = type(new_try(database).writer(new_try(database).reader().schema))
     module = __import__(kind.__module__, fromlist=["x"])
-    (split_writer,) = (
+    split_writers = [
         each
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, RelationalSplitWriter) and each is not RelationalSplitWriter
-    )
-    original, count = split_writer.commit, iter(range(1, 1_000))
+    ]
+    assert split_writers
+    count = iter(range(1, 1_000))
 
-    def commit(self: Any) -> None:
-        if next(count) == turn:
-            fail(lambda: original(self))
-        else:
-            original(self)
+    def counted(original: Callable[[Any], None]) -> Callable[[Any], None]:
+        def commit(self: Any) -> None:
+            if next(count) == turn:
+                fail(lambda: original(self))
+            else:
+                original(self)
 
-    monkeypatch.setattr(split_writer, "commit", commit)
+        return commit
+
+    for each in split_writers:
+        monkeypatch.setattr(each, "commit", counted(each.commit))
 
 
 def test_a_run_leaves_its_report_beside_its_splits(database: Database) -> None:

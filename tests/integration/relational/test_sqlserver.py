@@ -218,7 +218,7 @@ def test_with_no_lock(database: Database, no_lock: bool) -> None:
     tables(database, "n int", "n int", "(1)")
     source = reader(database, "source", withNoLock=no_lock)
 
-    assert ("WITH (NOLOCK)" in source.statement("")) is no_lock
+    assert ("WITH (NOLOCK)" in source.statement("", ["1"])) is no_lock
     assert move(source, writer(database, "target")).written == 1
 
 
