@@ -10,6 +10,7 @@ broken off is undone by `abort`, or by the next attempt of the same job.
 
 Flink may run a submission again by itself while tasks of its first run still write. The second run removes the hidden
 directory of the first, which can write no more then; and files that the first has published are replaced by its own.
+So are, when a run is tried again, the files of a try that had published and could not tell any more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import hashlib
 import itertools
 import json
 import posixpath
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -63,6 +65,8 @@ class Publication:
         self._directories = directories
         key = _short(context.job_key)
         self._file_prefix = f"flinkx-{key}-{context.attempt}-"
+        attempt = "[^-]+" if context.take_finished else re.escape(context.attempt)
+        self._replaced_names = re.compile(rf"flinkx-{re.escape(key)}-{attempt}-\d{{5,}}-\d{{3,}}\..*")
         self._of_key = f"{_HIDDEN_PREFIX}{key}{_SEPARATOR}"
         self._of_run = f"{self._of_key}{context.attempt}{_SEPARATOR}{context.execution}"
         self._hidden = posixpath.join(self.target, self._of_run)
@@ -121,7 +125,8 @@ class Publication:
 
         Args:
             overwrite: whether everything else there whose name does not begin with `.` is removed; else only what
-                another run of the same submission has published.
+                another run of the same submission has published, or, in another try of a run, an earlier one that died
+                before it could tell.
 
         Raises:
             DataError: it failed; nothing of it is to be seen then, unless undoing fails as well.
@@ -158,7 +163,7 @@ class Publication:
 
     def _replaced_files(self, directory: str, *, overwrite: bool) -> list[pafs.FileInfo]:
         visible = [entry for entry in self._list(self._target_of(directory)) if not entry.base_name.startswith(".")]
-        return [entry for entry in visible if overwrite or entry.base_name.startswith(self._file_prefix)]
+        return [entry for entry in visible if overwrite or self._replaced_names.fullmatch(entry.base_name)]
 
     def _move_all(self, entries: list[pafs.FileInfo], directory: str) -> None:
         if entries:

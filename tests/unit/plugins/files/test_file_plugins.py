@@ -236,6 +236,23 @@ def test_a_run_that_flink_has_begun_again_replaces_what_was_published(tmp_path: 
     assert visible(tmp_path) == ["flinkx-job-attempt1-00000-000.txt", "flinkx-job-other-00000-000.txt"]
 
 
+def test_another_try_replaces_what_a_try_had_published_that_could_not_tell(tmp_path: Path) -> None:
+    given = parameter(tmp_path, fileType="text")
+    for key, attempt in (("job", "a1"), ("job-a2", "00001"), ("jo", "a3"), ("job", "b-4")):
+        write(given, writer_columns(), full_batch(), context=RunContext(key, attempt)).finish()
+    write(given, writer_columns(), full_batch(), context=RunContext("job", "a5")).finish()
+    assert len(visible(tmp_path)) == 5
+    again = RunContext("job", "a6", take_finished=True)
+    write(given, writer_columns(), full_batch(), full_batch(), context=again).finish()
+    assert visible(tmp_path) == [
+        "flinkx-jo-a3-00000-000.txt",
+        "flinkx-job-a2-00001-00000-000.txt",
+        "flinkx-job-a6-00000-000.txt",
+        "flinkx-job-a6-00001-000.txt",
+        "flinkx-job-b-4-00000-000.txt",
+    ]
+
+
 def test_a_run_that_could_not_be_planned_is_cleaned_up(tmp_path: Path) -> None:
     given = parameter(tmp_path, fileType="text")
     write(given, writer_columns(), full_batch(), context=run_of("1"))
