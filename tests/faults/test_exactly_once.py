@@ -33,6 +33,8 @@ SEED = int(os.environ.get("FLINKX_TEST_SEED", "20241122"))
 SHORT_ROUNDS, SHORT_ROWS = 2, 100_000
 LONG_ROUNDS = int(os.environ.get("FLINKX_TEST_ROUNDS", "50"))
 LONG_ROWS = int(os.environ.get("FLINKX_TEST_ROWS", "1000000"))
+#: Of the long form: rows move for some seven seconds, so that most faults come while they do.
+LONG_BYTES_PER_SECOND = 10_000_000
 #: Two channels make so many splits.
 SPLITS = 8
 _SECONDS = 300
@@ -77,7 +79,8 @@ class Scene:
         else:
             settings = ClusterSettings(mode="standalone", rest_addresses=self.flink.rest_addresses)
             self.running = SessionCluster(settings)
-        return Try(self.running, self.sync.document(through=through), key, again=again)
+        speed = LONG_BYTES_PER_SECOND if self.sync.rows == LONG_ROWS else None
+        return Try(self.running, self.sync.document(through=through, bytes_per_second=speed), key, again=again)
 
     def mend(self) -> None:
         """Put everything in order for the next try."""
