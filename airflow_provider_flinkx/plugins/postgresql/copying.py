@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: What a binary COPY begins with (signature, flags, length of an extension) and ends with.
 _BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
+#: Sent at once: the server takes in a message as a whole before it looks at its rows.
+MESSAGE_BYTES = 32 << 10
 _SCALARS = {
     *("bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "bit", "varbit", "bytea", "uuid"),
     *("text", "varchar", "bpchar", "name", "json", "jsonb", "inet", "cidr", "macaddr", "macaddr8"),
@@ -80,7 +82,9 @@ class CopyConnection:
         statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
         with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             copy.write(_BEGIN)
-            copy.write(_bytes_of(rows.column(0)))
+            content = _bytes_of(rows.column(0))
+            for start in range(0, len(content), MESSAGE_BYTES):
+                copy.write(content[start : start + MESSAGE_BYTES])
             copy.write(_END)
 
     def cancel(self) -> None:
