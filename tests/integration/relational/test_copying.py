@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flinkx.clusters.session import SessionCluster
+from airflow_provider_flinkx.clusters.settings import ClusterSettings
 from airflow_provider_flinkx.exceptions import ErrorLimitExceededError
 from airflow_provider_flinkx.jobs.validation import validate
 from airflow_provider_flinkx.pipeline.steps import Run
 from airflow_provider_flinkx.plugins.base import RunContext
 from airflow_provider_flinkx.plugins.postgresql import copying
 from airflow_provider_flinkx.plugins.registry import schema_of
+from tests.flink_cluster import FlinkCluster
 from tests.running import run_job
 from tests.servers import Database, PostgresDatabase
 
@@ -45,7 +48,12 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-def run_of(database: Database, *, setting: Any = None, reader: Any = None, writer: Any = None) -> Run:
+def run_of(database: Database, **parts: Any) -> Run:
+    job = validate(document(database, **parts), schema_of=schema_of).job
+    return Run(job, RunContext("copying", uuid.uuid4().hex[:12]))
+
+
+def document(database: Database, *, setting: Any = None, reader: Any = None, writer: Any = None) -> dict[str, Any]:
     login = {"username": database.user, "password": database.password, "column": ["*"]}
     read = {**login, "connection": [{"jdbcUrl": database.jdbc_url, "table": ["source"]}], **(reader or {})}
     write = {**login, "connection": [{"jdbcUrl": database.jdbc_url, "table": ["target"]}], **(writer or {})}
@@ -53,8 +61,7 @@ def run_of(database: Database, *, setting: Any = None, reader: Any = None, write
         "reader": {"name": "postgresqlreader", "parameter": read},
         "writer": {"name": "postgresqlwriter", "parameter": write},
     }
-    job = validate({"job": {"setting": setting or {}, "content": [content]}}, schema_of=schema_of).job
-    return Run(job, RunContext("copying", uuid.uuid4().hex[:12]))
+    return {"job": {"setting": setting or {}, "content": [content]}}
 
 
 def columns(**more: Any) -> list[dict[str, Any]]:
@@ -135,6 +142,17 @@ def test_refused_rows_are_found_the_ordinary_way(database: Database, copied: lis
     assert {int(sample["row"]["id"]) for sample in report["dirty_data"]["samples"]} <= set(bad)
     for counter in ("numRead", "numWrite", "nErrors", "otherErrors", "byteRead", "byteWrite"):
         assert getattr(live, counter) == report[counter], counter
+    assert_equal(database, "amount > 0")
+
+
+def test_a_refused_row_on_a_cluster(database: Database, flink_cluster: FlinkCluster) -> None:
+    database.execute(
+        f"create table target ({_SHAPE}, check (amount > 0))", "update source set amount = -1 where id = 7"
+    )
+    setting = {"errorLimit": {"record": 1}, "speed": {"channel": 2}}
+    cluster = SessionCluster(ClusterSettings(mode="standalone", rest_addresses=flink_cluster.rest_addresses))
+    report = cluster.run(document(database, setting=setting), job_key=f"copying-{uuid.uuid4().hex[:8]}")
+    assert (report["numRead"], report["numWrite"], report["nErrors"]) == (ROWS, ROWS - 1, 1)
     assert_equal(database, "amount > 0")
 
 
