@@ -114,13 +114,16 @@ def test_the_word_that_a_user_ended_the_task_is_never_lost(monkeypatch):
 
     monkeypatch.setattr(sync, "FlinkClusterHook", lambda *_: SimpleNamespace(cluster=connect))
 
+    async def as_airflow_runs_it():
+        with pytest.raises(asyncio.CancelledError, match="user action"):
+            await events_of(trigger)
+
     async def cancelled():
-        task = asyncio.create_task(events_of(trigger))
+        task = asyncio.create_task(as_airflow_runs_it())
         while not begun.is_set():
             await asyncio.sleep(0.01)
         task.cancel("user action")
-        with pytest.raises(asyncio.CancelledError, match="user action"):
-            await task
+        await task
 
     asyncio.run(cancelled())
 
