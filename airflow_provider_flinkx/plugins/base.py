@@ -247,7 +247,7 @@ class Way:
 
     Args:
         read: `Reader.read`, or what stands in its place on a shortcut; batches mean something to these two only then.
-        open: `Writer.open`; on a shortcut `SplitWriter.write` may raise `ShortcutRefusedError`.
+        open: `Writer.open`; on a shortcut `SplitWriter.write` and `commit` may raise `ShortcutRefusedError`.
     """
 
     read: Callable[[Split], Iterator[Batch]]

@@ -20,6 +20,7 @@ from psycopg.pq import ExecStatus
 
 from airflow_provider_flinkx.plugins.base import ShortcutRefusedError, Split, WriteResult
 from airflow_provider_flinkx.plugins.postgresql.database import PostgreSQL
+from airflow_provider_flinkx.plugins.relational.isolation import RowRefusedError
 from airflow_provider_flinkx.plugins.relational.row_connection import MovesByConnection
 from airflow_provider_flinkx.plugins.relational.writer import RelationalSplitWriter
 
@@ -56,7 +57,6 @@ class CopyConnection:
     """A psycopg connection whose transactions are ours, and which copies whole batches."""
 
     def __init__(self, database: PostgreSQL) -> None:
-        self.database = database
         self._connection = database.connect()
         self._connection.autocommit = True
 
@@ -169,7 +169,6 @@ class CopySplitWriter(RelationalSplitWriter):
         self, writer: PostgreSQLWriter, connection: CopyConnection, columns: Sequence[TargetColumn], split: Split
     ) -> None:
         super().__init__(writer, (), split)
-        self._database = writer.database
         self._connection = connection
         self._columns = ", ".join(writer.database.quote(column.name) for column in columns)
         self._run(lambda: connection.execute("BEGIN"))
@@ -181,24 +180,20 @@ class CopySplitWriter(RelationalSplitWriter):
         Raises:
             ShortcutRefusedError: one of its rows is refused.
         """
-        try:
-            self._run(lambda: self._connection.write(self._database.table, self._columns, batch))
-        except psycopg.Error as error:
-            raise ShortcutRefusedError from error
+        self._as_a_whole(lambda: self._connection.write(self.writer.database.table, self._columns, batch))
         return WriteResult(batch.num_rows)
 
     def run_statement(self, statement: str) -> None:
         """Run a statement in the transaction."""
-        try:
-            self._run(lambda: self._connection.execute(statement))
-        except psycopg.Error as error:
-            refusal = self._database.refusal(error)
-            assert refusal is not None, "others are failures"
-            raise refusal from error
+        self._run(lambda: self._connection.execute(statement))
 
     def commit(self) -> None:
-        """Commit the transaction."""
-        self._run(lambda: self._connection.execute("COMMIT"))
+        """Commit the transaction.
+
+        Raises:
+            ShortcutRefusedError: a row is refused at its end.
+        """
+        self._as_a_whole(lambda: self._connection.execute("COMMIT"))
 
     def rollback(self) -> None:
         """Take the transaction back; a connection that cannot do that is given up."""
@@ -207,14 +202,19 @@ class CopySplitWriter(RelationalSplitWriter):
         except psycopg.Error:
             self.writer.give_up()
 
+    def _as_a_whole(self, action: Callable[[], None]) -> None:
+        try:
+            self._run(action)
+        except RowRefusedError as refusal:
+            raise ShortcutRefusedError from refusal
+
     def _run(self, action: Callable[[], None]) -> None:
-        """Do something; errors that speak of a row stay as they are."""
         try:
             action()
         except psycopg.Error as error:
-            if self._database.refusal(error) is None:
-                raise self._database.failure(error, f"write table {self._database.table_label}") from error
-            raise
+            database = self.writer.database
+            failure = database.failure(error, f"write table {database.table_label}")
+            raise database.refusal(error) or failure from error
 
 
 def _batch(rows: Sequence[bytes]) -> pa.RecordBatch:
